@@ -1,0 +1,1 @@
+"""Image generation, whole and readable: VAEs, diffusion and text to image in Keras 3."""

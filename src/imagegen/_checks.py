@@ -1,0 +1,59 @@
+"""Argument checks, one sentence each: the argument, the rule, and what was received."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+
+def check_integer(value: Any, name: str, *, minimum: int, maximum: int | None = None) -> int:
+    """Returns `value` as an int, or raises when it is no integer in `[minimum, maximum]`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < minimum or (maximum is not None and value > maximum):
+        rule = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"`{name}` must be an integer, {rule}. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_number(
+    value: Any, name: str, *, minimum: float = -np.inf, maximum: float = np.inf
+) -> float:
+    """Returns `value` as a float, or raises when it is no finite number in the range."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number) or not minimum <= number <= maximum:
+        raise ValueError(
+            f"`{name}` must be a finite number from {minimum:g} to {maximum:g}. "
+            f"Received: {name}={value!r}"
+        )
+    return number
+
+
+def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
+    """Returns `value`, or raises when it is not one of `choices`."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}")
+    return value
+
+
+def check_finite(values: Any, name: str) -> np.ndarray:
+    """Returns `values` as a NumPy array of real numbers, or raises on NaN and infinity."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise ValueError(f"`{name}` must hold real numbers. Received: dtype {array.dtype}")
+    if array.dtype.kind not in "biu" and not np.isfinite(array.astype("float32")).all():
+        raise ValueError(
+            f"`{name}` must be finite everywhere. Received: an array of shape {array.shape} "
+            "with NaN or infinity in it"
+        )
+    return array
+
+
+def check_rank(array: np.ndarray, name: str, rank: int, axes: str) -> np.ndarray:
+    """Returns `array`, or raises when it has not `rank` axes, which `axes` names."""
+    if array.ndim != rank:
+        raise ValueError(f"`{name}` must have the shape {axes}. Received: shape {array.shape}")
+    return array
