@@ -1,0 +1,518 @@
+"""Pictures as arrays: conversion, grids, figures, animations, and a callback that draws them.
+
+One rule of shapes holds everywhere: a picture is `(height, width)`, `(height, width, 1)` or
+`(height, width, 3)`, pictures have one axis more in front, and a last axis of length 1 or 3 is
+always the channels.
+"""
+
+import base64
+import html
+import io
+import math
+import os
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from imagegen._checks import check_choice, check_finite, check_integer, check_number
+
+_CHANNELS = (1, 3)
+_SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
+
+
+def to_uint8(images: Any, *, value_range: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    """Converts floats to bytes.
+
+    ```
+    byte = round(255 (value - low) / (high - low)), clipped to 0..255
+    ```
+
+    Args:
+        images: Floats, one picture or several. Values outside of `value_range`, which networks do
+            produce, are clipped.
+        value_range: The values `(low, high)` that become 0 and 255.
+
+    Returns:
+        A uint8 array of the same shape.
+
+    Raises:
+        ValueError: The values are no floats, NaN or infinity is among them, the shape is no
+            picture's, or `low` is not below `high`.
+
+    Example:
+        ```python
+        import numpy as np
+        import imagegen
+
+        gray = imagegen.to_uint8(np.array([[-1.0, 0.0, 1.0, 1.5]]), value_range=(-1, 1))
+        assert gray.tolist() == [[0, 128, 255, 255]]
+        ```
+    """
+    array = _check_shape(check_finite(_as_array(images, "images"), "images"), "images")
+    if array.dtype.kind in "biu":
+        raise ValueError(f"`images` must hold floats. Received: dtype {array.dtype}")
+    low, high = (check_number(end, "value_range") for end in value_range)
+    if low >= high:
+        raise ValueError(
+            "`value_range` must be two numbers, the first one smaller. "
+            f"Received: value_range={value_range!r}"
+        )
+    # Clipped before it is scaled, so that nothing overflows however large a network's outputs.
+    share = (np.clip(array.astype("float64"), low, high) - low) / (high - low)
+    return np.rint(255 * share).astype("uint8")
+
+
+def to_float(images: Any) -> np.ndarray:
+    """Converts bytes to floats from 0 to 1: the byte divided by 255.
+
+    `to_uint8(to_float(images))` gives the same bytes again.
+
+    Args:
+        images: uint8, one picture or several.
+
+    Returns:
+        A float32 array of the same shape, from 0 to 1.
+
+    Raises:
+        ValueError: The values are not uint8, or the shape is no picture's.
+
+    Example:
+        ```python
+        import numpy as np
+        import imagegen
+
+        white = np.full((2, 2), 255, dtype="uint8")
+        assert imagegen.to_float(white).max() == 1.0
+        ```
+    """
+    array = _check_shape(_as_array(images, "images"), "images")
+    if array.dtype != np.uint8:
+        raise ValueError(f"`images` must be uint8. Received: dtype {array.dtype}")
+    return np.divide(array, 255, dtype="float32")
+
+
+def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
+    """Puts pictures side by side, row by row, into one picture on white.
+
+    Picture `i` is in row `i // columns` and column `i % columns`.
+
+    Args:
+        images: uint8 or floats from 0 to 1, of shape `(pictures, height, width)`, with a last axis
+            of 1 or 3 channels or without; or a single picture.
+        columns: How many pictures there are in a row; by default, about as many as there are rows.
+        padding: Pixels between neighbours.
+
+    Returns:
+        A uint8 array of shape `(height, width, 3)`.
+
+    Raises:
+        ValueError: The pictures are wrongly shaped, out of range, or have NaN in them.
+
+    Example:
+        ```python
+        import numpy as np
+        import imagegen
+
+        digits = np.zeros((6, 28, 28), dtype="uint8")
+        assert imagegen.grid(digits, columns=3).shape == (2 * 28 + 2, 3 * 28 + 4, 3)
+        ```
+    """
+    pictures = _pictures(images, "images")
+    padding = check_integer(padding, "padding", minimum=0)
+    return _tile(pictures, _check_columns(columns, len(pictures)), (padding, padding))
+
+
+def show(
+    images: Any,
+    *,
+    titles: Sequence[Any] | None = None,
+    columns: int | None = None,
+    scale: int | None = None,
+) -> None:
+    """Shows pictures as one figure, each pixel a sharp square.
+
+    The figure is drawn and closed at once, so that a notebook shows it exactly once, even in the
+    middle of a cell or a loop.
+
+    Args:
+        images: uint8 or floats from 0 to 1, of shape `(pictures, height, width)`, with a last axis
+            of 1 or 3 channels or without; or a single picture, such as `grid` returns.
+        titles: One text for each picture, written above it.
+        columns: How many pictures there are in a row; by default, about as many as there are rows.
+        scale: Pixels on the screen for each pixel of a picture; by default, so many that small
+            pictures are well seen and the figure is not wider than a page.
+
+    Raises:
+        ValueError: The pictures are wrongly shaped, out of range, or have NaN in them, or the
+            titles are not as many as they.
+
+    Example:
+        ```python
+        import numpy as np
+        import imagegen
+
+        shades = np.linspace(0, 1, 5)[:, None, None] * np.ones((5, 8, 8))
+        imagegen.show(shades, titles=["black", "", "gray", "", "white"], columns=5)
+        ```
+    """
+    import matplotlib.pyplot as plt
+
+    pictures = _pictures(images, "images")
+    num_pictures, height, width, _ = pictures.shape
+    columns = _check_columns(columns, num_pictures)
+    if scale is None:
+        scale = max(1, min(800 // (columns * (width + 2)), 256 // max(height, width)))
+    scale = check_integer(scale, "scale", minimum=1)
+    labels = [""] * num_pictures if titles is None else [str(title) for title in titles]
+    if len(labels) != num_pictures:
+        raise ValueError(
+            f"`titles` must hold one title for each of {num_pictures} pictures. "
+            f"Received: {len(labels)} titles"
+        )
+
+    dpi, font_pixels = 100, 11
+    # Letters are about half as wide as the font is high.
+    letters_per_line = max(6, int(width * scale / (0.55 * font_pixels)))
+    labels = [textwrap.fill(label, letters_per_line) for label in labels]
+    num_lines = max(label.count("\n") + 1 if label else 0 for label in labels)
+    title_height = math.ceil(num_lines * 1.4 * font_pixels / scale)
+
+    gaps = (2 + title_height, 2)
+    canvas = _tile(pictures, columns, gaps)
+    canvas = np.pad(canvas, ((title_height, 0), (0, 0), (0, 0)), constant_values=255)
+    inches = scale / dpi
+    figure = plt.figure(figsize=(canvas.shape[1] * inches, canvas.shape[0] * inches), dpi=dpi)
+    # Axes that fill a figure of whole multiples of the canvas, or the squares would not be equal.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(canvas, interpolation="nearest", extent=(0, canvas.shape[1], canvas.shape[0], 0))
+    for index, label in enumerate(labels):
+        row, column = divmod(index, columns)
+        x = column * (width + gaps[1]) + width / 2
+        y = row * (height + gaps[0]) + title_height - 3 / scale
+        axes.text(x, y, label, ha="center", va="bottom", fontsize=font_pixels * 72 / dpi)
+    plt.show()
+    plt.close(figure)
+
+
+def save_animation(
+    frames: Any,
+    path: str | os.PathLike[str],
+    *,
+    frames_per_second: float = 10,
+    loop: bool = True,
+    there_and_back: bool = False,
+    scale: int = 1,
+) -> None:
+    """Saves an animation as GIF, WebP or MP4, whichever the path's suffix says.
+
+    The file appears whole or not at all. GIF has 256 colours a frame and times in hundredths of a
+    second. WebP is smaller and has all colours. MP4 needs ffmpeg, wants an even width and height,
+    which the last column and row are doubled for, and leaves looping to the player.
+
+    Args:
+        frames: uint8 or floats from 0 to 1, of shape `(frames, height, width)`, with a last axis of
+            1 or 3 channels or without.
+        path: Where to save; ends in `.gif`, `.webp` or `.mp4`. Missing folders are made.
+        frames_per_second: From 0.1 to 50.
+        loop: Whether to start again at the end, for ever, or to play once.
+        there_and_back: Whether to play the frames backwards after the last.
+        scale: Pixels in the file for each pixel of a frame.
+
+    Raises:
+        ValueError: The frames are wrongly shaped, out of range, or have NaN in them, or the suffix
+            is another.
+        RuntimeError: There is no ffmpeg for an MP4, or it failed.
+
+    Example:
+        ```python
+        import pathlib, tempfile
+        import numpy as np
+        import imagegen
+
+        frames = np.linspace(0, 1, 8)[:, None, None] * np.ones((8, 16, 16))
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "dawn.gif"
+            imagegen.save_animation(frames, path, there_and_back=True, scale=4)
+            assert path.exists()
+        ```
+    """
+    path = Path(path)
+    suffix = check_choice(path.suffix.lower(), "path suffix", (".gif", ".webp", ".mp4"))
+    frames_per_second = _check_speed(frames_per_second)
+    pictures = _sequence(frames, there_and_back)
+    scale = check_integer(scale, "scale", minimum=1)
+    pictures = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+    with _whole_file(path) as partial:
+        if suffix == ".mp4":
+            _write_mp4(partial, pictures, frames_per_second)
+        else:
+            _write_pillow(partial, suffix[1:], pictures, frames_per_second, loop)
+
+
+class Animation:
+    """An animation that a notebook plays in place, as the value of a cell.
+
+    It is an animated WebP inside the page: no file, no script, nothing loaded from elsewhere.
+    `save_animation` writes files.
+
+    Args:
+        frames: uint8 or floats from 0 to 1, of shape `(frames, height, width)`, with a last axis of
+            1 or 3 channels or without.
+        alt: What is seen, in words, for those who do not see it.
+        frames_per_second: From 0.1 to 50.
+        loop: Whether to start again at the end, for ever, or to play once.
+        there_and_back: Whether to play the frames backwards after the last.
+        scale: Pixels on the screen for each pixel of a frame, drawn as sharp squares.
+
+    Raises:
+        ValueError: The frames are wrongly shaped, out of range, or have NaN in them.
+
+    Example:
+        ```python
+        import numpy as np
+        import imagegen
+
+        frames = np.linspace(0, 1, 8)[:, None, None] * np.ones((8, 16, 16))
+        imagegen.Animation(frames, alt="A square that turns from black to white", scale=4)
+        ```
+    """
+
+    def __init__(
+        self,
+        frames: Any,
+        *,
+        alt: str = "",
+        frames_per_second: float = 10,
+        loop: bool = True,
+        there_and_back: bool = False,
+        scale: int = 1,
+    ):
+        self.frames = _sequence(frames, there_and_back)
+        self.alt = alt or f"An animation of {len(self.frames)} frames"
+        self.frames_per_second = _check_speed(frames_per_second)
+        self.loop = loop
+        self.scale = check_integer(scale, "scale", minimum=1)
+
+    def __repr__(self) -> str:
+        num_frames, height, width, _ = self.frames.shape
+        return f"<Animation: {num_frames} frames of {width} x {height} pixels>"
+
+    def _repr_html_(self) -> str:
+        file = io.BytesIO()
+        _write_pillow(file, "webp", self.frames, self.frames_per_second, self.loop)
+        data = base64.b64encode(file.getvalue()).decode("ascii")
+        _, height, width, _ = self.frames.shape
+        return (
+            f'<img alt="{html.escape(self.alt)}" src="data:image/webp;base64,{data}" '
+            f'width="{width * self.scale}" height="{height * self.scale}" '
+            'style="image-rendering: pixelated; max-width: 100%; height: auto">'
+        )
+
+
+class ShowGenerated(keras.callbacks.Callback):
+    """Draws a grid of generated pictures at the end of an epoch, to see what training is about.
+
+    Every grid starts from the same noise, so that one sees the same pictures take form.
+
+    Args:
+        num_images: How many pictures.
+        columns: How many of them there are in a row.
+        num_steps: Steps of the sampler.
+        every: Draws after each so many epochs.
+        seed: The seed of the noise.
+        folder: Where to save the grids as `epoch_0001.png` and so on; made when it is missing. By
+            default they are shown in the notebook instead.
+
+    Raises:
+        ValueError: A number is no positive integer.
+        TypeError: The model that is trained has no method `generate`.
+
+    Example:
+        ```python
+        import tempfile
+        import keras
+        import numpy as np
+        import imagegen
+
+        class Painter(keras.Sequential):
+            def generate(self, num_images, *, num_steps, seed):
+                return np.zeros((num_images, 8, 8, 3), dtype="uint8")
+
+        model = Painter([keras.layers.Dense(1)])
+        model.compile(loss="mse")
+        with tempfile.TemporaryDirectory() as folder:
+            callback = imagegen.ShowGenerated(num_steps=4, folder=folder)
+            model.fit(np.zeros((4, 2)), np.zeros(4), callbacks=[callback], verbose=0)
+        ```
+    """
+
+    def __init__(
+        self,
+        num_images: int = 18,
+        *,
+        columns: int = 6,
+        num_steps: int = 20,
+        every: int = 1,
+        seed: int = 0,
+        folder: str | os.PathLike[str] | None = None,
+    ):
+        super().__init__()
+        self.num_images = check_integer(num_images, "num_images", minimum=1)
+        self.columns = check_integer(columns, "columns", minimum=1)
+        self.num_steps = check_integer(num_steps, "num_steps", minimum=1)
+        self.every = check_integer(every, "every", minimum=1)
+        self.seed = check_integer(seed, "seed", minimum=0)
+        self.folder = None if folder is None else Path(folder)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not callable(getattr(self.model, "generate", None)):
+            raise TypeError(
+                "`ShowGenerated` needs a model with a method `generate`, such as a "
+                f"`DiffusionModel`. Received: {type(self.model).__name__}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if (epoch + 1) % self.every:
+            return
+        images = self.model.generate(self.num_images, num_steps=self.num_steps, seed=self.seed)
+        if self.folder is None:
+            show(images, columns=self.columns)
+            return
+        picture = grid(images, columns=self.columns)
+        with _whole_file(self.folder / f"epoch_{epoch + 1:04d}.png") as partial:
+            Image.fromarray(picture).save(partial, format="PNG")
+
+
+def _as_array(images: Any, name: str) -> np.ndarray:
+    try:
+        return keras.ops.convert_to_numpy(images)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must all have the same shape. Received: {error}") from error
+
+
+def _check_shape(array: np.ndarray, name: str) -> np.ndarray:
+    channelled = array.ndim > 2 and array.shape[-1] in _CHANNELS
+    if array.ndim - channelled not in (2, 3) or array.size == 0:
+        raise ValueError(
+            f"`{name}` must have the shape {_SHAPES}, none of them 0. Received: shape {array.shape}"
+        )
+    return array
+
+
+def _pictures(images: Any, name: str) -> np.ndarray:
+    """Returns what can be drawn as uint8 `(pictures, height, width, 3)`, and refuses the rest."""
+    array = _check_shape(check_finite(_as_array(images, name), name), name)
+    if array.dtype != np.uint8:
+        if array.dtype.kind in "biu" or array.min() < 0 or array.max() > 1:
+            raise ValueError(
+                f"`{name}` must be uint8, or floats from 0 to 1 (`imagegen.to_uint8` converts "
+                f"other ranges). Received: {array.dtype} from {array.min()} to {array.max()}"
+            )
+        array = to_uint8(array)
+    if array.ndim == 2 or array.shape[-1] not in _CHANNELS:
+        array = array[..., None]
+    if array.ndim == 3:
+        array = array[None]
+    return np.broadcast_to(array, (*array.shape[:-1], 3))
+
+
+def _check_columns(columns: int | None, num_pictures: int) -> int:
+    if columns is None:
+        return math.ceil(math.sqrt(num_pictures))
+    return check_integer(columns, "columns", minimum=1)
+
+
+def _tile(pictures: np.ndarray, columns: int, gaps: tuple[int, int]) -> np.ndarray:
+    """Puts pictures on white, with `gaps` of so many pixels below and to the right of each."""
+    num_pictures, height, width, _ = pictures.shape
+    rows = math.ceil(num_pictures / columns)
+    step_y, step_x = height + gaps[0], width + gaps[1]
+    canvas = np.full((rows * step_y, columns * step_x, 3), 255, dtype="uint8")
+    for index, picture in enumerate(pictures):
+        y, x = index // columns * step_y, index % columns * step_x
+        canvas[y : y + height, x : x + width] = picture
+    return canvas[: rows * step_y - gaps[0], : columns * step_x - gaps[1]]
+
+
+def _check_speed(frames_per_second: float) -> float:
+    # Browsers slow down a GIF whose frames last less than 20 ms.
+    return check_number(frames_per_second, "frames_per_second", minimum=0.1, maximum=50)
+
+
+def _sequence(frames: Any, there_and_back: bool) -> np.ndarray:
+    pictures = _pictures(frames, "frames")
+    return np.concatenate([pictures, pictures[-2:0:-1]]) if there_and_back else pictures
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Yields a path to write to, which takes the place of `path` when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_pillow(
+    file: Path | io.BytesIO,
+    file_format: str,
+    pictures: np.ndarray,
+    frames_per_second: float,
+    loop: bool,
+) -> None:
+    first, *rest = (Image.fromarray(picture) for picture in pictures)
+    options: dict[str, Any] = {"quality": 90} if file_format == "webp" else {}
+    # WebP counts how often it plays. GIF counts its repetitions, and a GIF without that count
+    # plays once. For both, 0 is for ever.
+    if loop:
+        options["loop"] = 0
+    elif file_format == "webp":
+        options["loop"] = 1
+    first.save(
+        file,
+        format=file_format,
+        save_all=True,
+        append_images=rest,
+        duration=round(1000 / frames_per_second),
+        **options,
+    )
+
+
+def _write_mp4(path: Path, pictures: np.ndarray, frames_per_second: float) -> None:
+    # Players decode H.264 in 4:2:0 only: one colour for each 2 x 2 pixels, hence even sides.
+    odd = [(0, side % 2) for side in pictures.shape[1:3]]
+    pictures = np.pad(pictures, ((0, 0), *odd, (0, 0)), mode="edge")
+    _, height, width, _ = pictures.shape
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {frames_per_second} -i -"
+    encoded = "-c:v libx264 -crf 18 -pix_fmt yuv420p -movflags +faststart -f mp4 -y"
+    command = [_ffmpeg(), "-loglevel", "error", *raw.split(), *encoded.split(), str(path)]
+    result = subprocess.run(command, input=pictures.tobytes(), capture_output=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"ffmpeg failed: {result.stderr.decode(errors='replace').strip()}")
+
+
+def _ffmpeg() -> str:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        path = shutil.which("ffmpeg")
+    else:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+    if path is None:
+        raise RuntimeError(
+            "An MP4 needs ffmpeg, and there is none. `pip install imageio-ffmpeg` brings one. "
+            "GIF and WebP need nothing."
+        )
+    return path
