@@ -1,0 +1,144 @@
+"""Fetch a file once: verified, atomic, resumable."""
+
+import hashlib
+import os
+import queue
+import sys
+import threading
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from tqdm import tqdm
+
+CONNECT_SECONDS = 5.0
+_CHUNK_BYTES = 1 << 18
+_ATTEMPTS = 3
+
+
+class DownloadError(OSError):
+    """A file could not be had from the network; the message says which, and what to do."""
+
+
+def cache_folder() -> Path:
+    """Returns the folder for downloads: `IMAGEGEN_CACHE`, or the user's cache on this platform."""
+    if chosen := os.environ.get("IMAGEGEN_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "imagegen"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "imagegen"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegen"
+
+
+def file_sha256(path: str | Path) -> str:
+    """Returns the SHA-256 digest of a file, in hexadecimal."""
+    return _digest(Path(path), "sha256")
+
+
+def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | None = None) -> Path:
+    """Returns `path`, downloaded from `url` unless the right file is there already.
+
+    The bytes gather in `<path>.part`, which a later call resumes, and take their final name only
+    when the checksum is right: under that name there is never half a file.
+
+    Args:
+        url: Where the file is.
+        path: Where it shall be. Folders are created.
+        sha256: The file's published SHA-256 digest, in hexadecimal.
+        md5: Its MD5 digest, for publishers who give no better one. Give exactly one of the two.
+
+    Raises:
+        DownloadError: When the network, the server or the checksum fails.
+    """
+    if (sha256 is None) == (md5 is None):
+        raise ValueError(
+            f"Exactly one of `sha256` and `md5` must be given. Received: {sha256=}, {md5=}"
+        )
+    algorithm, expected = ("sha256", sha256) if sha256 else ("md5", md5)
+    path = Path(path)
+    if path.is_file() and _digest(path, algorithm) == expected:
+        return path
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(_ATTEMPTS):
+            if not _receive(url, part):
+                continue
+            if _digest(part, algorithm) == expected:
+                os.replace(part, path)
+                return path
+            # A resumed file may mix two versions: the next attempt starts from nothing.
+            part.unlink()
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(f"{url} could not be downloaded to {path}: {reason}") from error
+    if part.exists():
+        raise DownloadError(
+            f"{url} broke off {_ATTEMPTS} times: run again to resume, since {part} keeps what has come"
+        )
+    raise DownloadError(
+        f"{url} doesn't have the expected {algorithm} checksum {expected}: the file there has "
+        "changed, or something on the way changes it"
+    )
+
+
+def _receive(url: str, part: Path) -> bool:
+    """Appends to `part` what the server has beyond it; true when that is all of the file."""
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "imagegen"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = _open(urllib.request.Request(url, headers=headers))
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # Nothing beyond: the checksum tells whether it is right.
+            return True
+        raise
+    with response:
+        resumed = response.status == 206 and (
+            response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        )
+        start = start if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = None if length is None else start + int(length)
+        with (
+            part.open("ab" if resumed else "wb") as file,
+            tqdm(
+                desc=part.stem, total=total, initial=start, unit="B", unit_scale=True,
+                delay=1, leave=False,
+            ) as progress,
+        ):  # fmt: skip
+            # A lost connection shows as an early end or as an error: what has come is kept.
+            while chunk := response.read1(_CHUNK_BYTES):
+                file.write(chunk)
+                progress.update(len(chunk))
+    return total is None or part.stat().st_size >= total
+
+
+def _open(request: urllib.request.Request) -> HTTPResponse:
+    """Opens `request`, or gives up after `CONNECT_SECONDS`.
+
+    The socket's own limit counts anew for each address of a host, and not at all while its name is
+    looked up, which can take a minute where there is no network: so a thread waits, not the caller.
+    """
+    answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(urllib.request.urlopen(request, timeout=CONNECT_SECONDS))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        answer = answers.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {CONNECT_SECONDS:g} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,314 @@
+"""Flowers drawn from a seed, each with a caption and with the attributes behind it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from imagegen._checks import check_choice, check_integer, check_number
+
+# Any two are more than 110 apart in RGB, so that shading and jitter, which move a colour by some
+# 30, leave no doubt about its name.
+COLORS = {
+    "red": (205, 25, 40),
+    "orange": (255, 130, 0),
+    "yellow": (255, 226, 60),
+    "green": (60, 160, 75),
+    "blue": (35, 95, 225),
+    "purple": (140, 45, 190),
+    "pink": (255, 150, 205),
+    "white": (246, 246, 246),
+}
+PATTERNS = ("plain", "stripes", "spots")
+MIN_PETALS, MAX_PETALS = 3, 12
+MIN_SIZE, MAX_SIZE = 0.7, 0.95
+_COUNTS = ["three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_PALETTE = np.array(list(COLORS.values()), "float32")
+_INDEX = {name: index for index, name in enumerate(COLORS)}
+
+
+@dataclass(frozen=True)
+class FlowerAttributes:
+    """What a drawn flower looks like.
+
+    Args:
+        num_petals: 3 to 12.
+        petal_color: A name in `COLORS`.
+        center_color: Another one.
+        background_color: A third one.
+        pattern: What is on the petals, and never in the caption: `"plain"`, `"stripes"` or
+            `"spots"`.
+        rotation: The first petal's angle in radians, clockwise from the right.
+        size: Distance from the flower's centre to the petals' tips, in halves of the picture's
+            side: 0.7 to 0.95.
+        variation: The seed of the small differences between flowers of the same description: the
+            lengths and widths of the petals, and the exact shade of each colour. At least 0.
+
+    Raises:
+        ValueError: When an attribute is out of range, or two of the colours are the same.
+    """
+
+    num_petals: int
+    petal_color: str
+    center_color: str
+    background_color: str
+    pattern: str = "plain"
+    rotation: float = 0.0
+    size: float = 0.85
+    variation: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer(self.num_petals, "num_petals", minimum=MIN_PETALS, maximum=MAX_PETALS)
+        for part in ("petal_color", "center_color", "background_color"):
+            check_choice(getattr(self, part), part, COLORS)
+        if len(set(self._colors())) < 3:
+            raise ValueError(
+                "`petal_color`, `center_color` and `background_color` must differ. "
+                f"Received: {', '.join(self._colors())}"
+            )
+        check_choice(self.pattern, "pattern", PATTERNS)
+        check_number(self.rotation, "rotation")
+        check_number(self.size, "size", minimum=MIN_SIZE, maximum=MAX_SIZE)
+        check_integer(self.variation, "variation", minimum=0)
+
+    def _colors(self) -> tuple[str, str, str]:
+        return self.petal_color, self.center_color, self.background_color
+
+
+class CaptionedFlowers(NamedTuple):
+    """Drawn flowers with their captions.
+
+    Attributes:
+        images: uint8 of shape `(num_images, image_size, image_size, 3)`.
+        captions: One sentence for each image.
+        attributes: One `FlowerAttributes` for each image.
+    """
+
+    images: np.ndarray
+    captions: list[str]
+    attributes: list[FlowerAttributes]
+
+
+def captioned_flowers(num_images: int, *, image_size: int = 32, seed: int = 0) -> CaptionedFlowers:
+    """Draws flowers with random attributes and writes their captions.
+
+    Every second caption, at random, names the colour of the centre: "a red flower with five petals
+    and a yellow centre on a blue background". The others leave it out: "a red flower with five
+    petals on a blue background". Patterns are never named.
+
+    Picture `i` depends on `seed`, `i` and `image_size` alone, not on how many are drawn.
+
+    Args:
+        num_images: How many, at least 1.
+        image_size: Height and width of the images, in pixels, at least 1. Twelve petals can be
+            counted from 32 on.
+        seed: The same seed gives the same pictures; at least 0.
+
+    Returns:
+        `CaptionedFlowers(images, captions, attributes)`: uint8 of shape `(num_images, image_size,
+        image_size, 3)`, and two lists.
+
+    Raises:
+        ValueError: When an argument is out of range.
+
+    Example:
+
+        ```python
+        from imagegen import datasets
+
+        images, captions, attributes = datasets.captioned_flowers(4, seed=1)
+        assert images.shape == (4, 32, 32, 3)
+        assert attributes[0].petal_color in captions[0]
+        ```
+    """
+    check_integer(num_images, "num_images", minimum=1)
+    check_integer(seed, "seed", minimum=0)
+    attributes, captions = [], []
+    for index in range(num_images):
+        rng = np.random.default_rng([seed, index])
+        attributes.append(sample_attributes(rng))
+        captions.append(caption(attributes[-1], name_center=rng.random() < 0.5))
+    return CaptionedFlowers(draw_flowers(attributes, image_size), captions, attributes)
+
+
+def sample_attributes(rng: np.random.Generator) -> FlowerAttributes:
+    """Draws attributes at random, each choice as likely as any other.
+
+    Args:
+        rng: Where the random numbers come from.
+
+    Returns:
+        The attributes of one flower.
+
+    Example:
+
+        ```python
+        import numpy as np
+        from imagegen.captioned import sample_attributes
+
+        attributes = sample_attributes(np.random.default_rng(0))
+        assert attributes.petal_color != attributes.background_color
+        ```
+    """
+    petal, center, background = rng.permutation(list(COLORS))[:3]
+    return FlowerAttributes(
+        num_petals=int(rng.integers(MIN_PETALS, MAX_PETALS + 1)),
+        petal_color=str(petal),
+        center_color=str(center),
+        background_color=str(background),
+        pattern=PATTERNS[rng.integers(len(PATTERNS))],
+        rotation=float(rng.uniform(0, 2 * math.pi)),
+        size=float(rng.uniform(MIN_SIZE, MAX_SIZE)),
+        variation=int(rng.integers(2**32)),
+    )
+
+
+def caption(attributes: FlowerAttributes, *, name_center: bool = False) -> str:
+    """Describes a flower in one sentence.
+
+    Args:
+        attributes: The flower.
+        name_center: Whether the sentence names the colour of the flower's centre.
+
+    Returns:
+        The caption, in lower case.
+
+    Example:
+
+        ```python
+        from imagegen.captioned import FlowerAttributes, caption
+
+        flower = FlowerAttributes(5, "red", "yellow", "blue")
+        assert caption(flower) == "a red flower with five petals on a blue background"
+        ```
+    """
+    petals = f"{_COUNTS[attributes.num_petals - MIN_PETALS]} petals"
+    center = f" and {_article(attributes.center_color)} centre" if name_center else ""
+    return (
+        f"{_article(attributes.petal_color)} flower with {petals}{center} "
+        f"on {_article(attributes.background_color)} background"
+    )
+
+
+def _article(color: str) -> str:
+    return f"{'an' if color == 'orange' else 'a'} {color}"
+
+
+def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -> np.ndarray:
+    """Draws flowers, antialiased at any size.
+
+    All petals are one: the angle of each pixel is folded into the sector of its petal. There the
+    petal is an ellipse along the sector's axis, broader towards the tip, whose implicit function
+    over its gradient gives the distance to the edge; a pixel's coverage falls from 1 to 0 over the
+    pixel's width.
+
+    Args:
+        attributes: The flowers.
+        image_size: Height and width of the images, in pixels, at least 1.
+
+    Returns:
+        uint8 of shape `(len(attributes), image_size, image_size, 3)`.
+
+    Raises:
+        ValueError: When `image_size` is out of range.
+
+    Example:
+
+        ```python
+        from imagegen.captioned import FlowerAttributes, draw_flowers
+
+        images = draw_flowers([FlowerAttributes(5, "red", "yellow", "blue")], image_size=64)
+        assert images.shape == (1, 64, 64, 3)
+        ```
+    """
+    check_integer(image_size, "image_size", minimum=1)
+    images = np.empty((len(attributes), image_size, image_size, 3), "uint8")
+    # As many at once as fit the processor's cache: three times faster than all at once.
+    step = max(1, 2**15 // image_size**2)
+    for start in range(0, len(attributes), step):
+        chosen = slice(start, start + step)
+        images[chosen] = _draw(attributes[chosen], image_size)
+    return images
+
+
+def _draw(attributes: Sequence[FlowerAttributes], image_size: int) -> np.ndarray:
+    def column(values: Sequence) -> np.ndarray:
+        return np.array(values, "float32")[:, None, None]
+
+    # Uniform random numbers of each flower: 12 for lengths, 9 for shades, 3 for the shape.
+    uniform = np.stack([np.random.default_rng(a.variation).random(24) for a in attributes])
+    uniform = uniform.astype("float32")
+    shades = _PALETTE[[[_INDEX[name] for name in a._colors()] for a in attributes]]
+    shades = shades + 16 * uniform[:, 12:21].reshape(-1, 3, 3) - 8
+    petal_shade, center_shade, background_shade = (
+        shades[:, part, None, None, :] for part in range(3)
+    )
+    num_petals = column([a.num_petals for a in attributes])
+    size = column([a.size for a in attributes])
+    pixel = 2 / image_size
+
+    # Polar coordinates of the pixels' centres, the angle folded into the sector of one petal.
+    axis = (np.arange(image_size, dtype="float32") + 0.5) * pixel - 1
+    y, x = axis[:, None], axis[None, :]
+    radius = np.hypot(x, y)
+    turns = (np.arctan2(y, x) - column([a.rotation for a in attributes])) / (2 * np.pi)
+    sector = turns * num_petals
+    nearest = np.round(sector)
+    angle = (sector - nearest) * (2 * np.pi / num_petals)
+    along, across = radius * np.cos(angle), radius * np.sin(angle)
+
+    # An egg: an ellipse around `middle` whose half-width grows along the petal.
+    which = np.mod(nearest, num_petals).astype("int64")
+    length = size * (1 - 0.08 * np.take_along_axis(uniform[:, None, :12], which, axis=2))
+    half = 0.42 * length
+    middle = length - half
+    fullness = column(0.72 + 0.10 * uniform[:, 21])
+    width = size * np.minimum(0.6 * np.tan(np.pi / num_petals) * fullness, 0.33)
+    taper = column(0.12 + 0.2 * uniform[:, 22])
+    forward = (along - middle) / half
+    spread = width * (1 + taper * np.clip(forward, -1.2, 1.2))
+    sideways = across / spread
+    root = np.hypot(forward, sideways)
+    slope = np.hypot((forward - sideways**2 * taper * width / spread) / half, sideways / spread)
+    distance = root * (root - 1) / np.maximum(slope, 1e-3)
+    petals = np.clip(0.5 - distance / pixel, 0, 1)
+
+    center_size = size * column(0.25 + 0.04 * uniform[:, 23])
+    center = np.clip(0.5 - (radius - center_size) / pixel, 0, 1)
+
+    # Light: petals darker at the base and along the vein, a shadow around them and the centre.
+    light = 0.86 + 0.2 * np.minimum(radius / size, 1) - 0.1 * np.exp(-(sideways**2) * 30)
+    light -= 0.22 * np.exp(-np.maximum(radius - center_size, 0) / (0.06 * size))
+    light *= 1 - 0.38 * _pattern(
+        attributes, along / size, across / size, width / size, pixel / size
+    )
+    ground = 1.04 - 0.06 * (y + 1) - 0.2 * np.exp(-np.maximum(distance, 0) / 0.05)
+    dome = 1.06 - 0.22 * np.minimum(radius / center_size, 1) ** 2
+
+    image = background_shade * ground[..., None]
+    image += petals[..., None] * (petal_shade * light[..., None] - image)
+    image += center[..., None] * (center_shade * dome[..., None] - image)
+    return np.clip(image, 0, 255).round().astype("uint8")
+
+
+def _pattern(
+    attributes: Sequence[FlowerAttributes],
+    along: np.ndarray,
+    across: np.ndarray,
+    width: np.ndarray,
+    pixel: np.ndarray,
+) -> np.ndarray:
+    """How much of each pixel the stripes or spots cover; all lengths in units of the flower's."""
+    period = 0.24
+    wave = np.cos(2 * np.pi * (along - 0.78) / period) - 0.3
+    stripes = np.clip(0.5 + wave * period / (2 * np.pi * pixel), 0, 1)
+    # A row of two, and a pair beside it where the petal is broad enough.
+    dot = np.minimum(0.45 * width, 0.085)
+    to_row = np.hypot(np.minimum(abs(along - 0.48), abs(along - 0.80)), across)
+    to_pair = np.hypot(along - 0.64, abs(across) - 0.5 * width)
+    to_spot = np.where(width > 0.2, np.minimum(to_row, to_pair), to_row)
+    spots = np.clip(0.5 + (dot - to_spot) / pixel, 0, 1)
+    names = np.array([a.pattern for a in attributes])[:, None, None]
+    return np.select([names == "stripes", names == "spots"], [stripes, spots], 0)
