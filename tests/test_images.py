@@ -1,0 +1,455 @@
+import base64
+import io
+import os
+import re
+import subprocess
+import sys
+
+import keras
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageSequence
+
+from imagegen.images import (
+    Animation,
+    ShowGenerated,
+    grid,
+    save_animation,
+    show,
+    to_float,
+    to_uint8,
+)
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+picture_shapes = st.tuples(
+    st.sampled_from([(), (1,), (4,)]),
+    st.tuples(st.integers(1, 5), st.sampled_from([2, 4, 5])),
+    st.sampled_from([(), (1,), (3,)]),
+).map(lambda parts: (*parts[0], *parts[1], *parts[2]))
+
+# Drawing a figure takes some 10 ms, and the first one much more.
+drawing = settings(deadline=None, max_examples=30)
+
+DRAWN = {
+    "grid": lambda images, folder: grid(images),
+    "show": lambda images, folder: show(images),
+    "save_animation": lambda images, folder: save_animation(images, folder / "a.gif"),
+    "Animation": lambda images, folder: Animation(images),
+}
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Returns a list that gains the pixels and the texts of each figure that is shown."""
+    figures = []
+
+    def capture():
+        figure = plt.gcf()
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+        figures.append((pixels, [text.get_text() for text in figure.axes[0].texts]))
+
+    monkeypatch.setattr(plt, "show", capture)
+    return figures
+
+
+def colours(num_frames, height=4, width=6):
+    """Returns frames of one colour each, told apart even after lossy compression."""
+    values = np.linspace(0, 255, num_frames).astype("uint8")
+    frames = np.zeros((num_frames, height, width, 3), "uint8")
+    frames[..., 0], frames[..., 1] = values[:, None, None], 255 - values[:, None, None]
+    return frames
+
+
+def read(file):
+    """Returns the frames of a GIF or WebP, their durations in ms, and how often it plays."""
+    with Image.open(file) as image:
+        frames, durations = [], []
+        for frame in ImageSequence.Iterator(image):
+            frames.append(np.asarray(frame.convert("RGB")))
+            durations.append(frame.info["duration"])
+        return np.array(frames), durations, image.info.get("loop")
+
+
+# Conversion
+
+
+@given(images=hnp.arrays("uint8", picture_shapes))
+def test_bytes_survive_the_way_to_floats_and_back(images):
+    floats = to_float(images)
+    assert floats.dtype == np.float32
+    assert floats.shape == images.shape
+    np.testing.assert_array_equal(to_uint8(floats), images)
+
+
+@given(images=hnp.arrays("uint8", picture_shapes), low=st.floats(-300, 300), span=st.floats(1, 500))
+def test_value_range_maps_to_all_bytes(images, low, span):
+    values = low + span * to_float(images).astype("float64")
+    np.testing.assert_array_equal(to_uint8(values, value_range=(low, low + span)), images)
+
+
+@given(values=hnp.arrays("float32", (3, 4), elements=st.floats(width=32, allow_nan=False)))
+def test_to_uint8_clips_and_never_swaps_the_order(values):
+    values = np.clip(values, np.finfo("float32").min, np.finfo("float32").max)
+    images = to_uint8(values, value_range=(-1, 1))
+    assert (images[values <= -1] == 0).all()
+    assert (images[values >= 1] == 255).all()
+    in_order = images.ravel()[np.argsort(values, axis=None)].astype(int)
+    assert (np.diff(in_order) >= 0).all()
+
+
+def test_to_uint8_rounds_to_the_nearest_byte():
+    values = np.array([[0.0, 0.49, 0.51, 127.4, 254.6, 255.0]]) / 255
+    assert to_uint8(values).tolist() == [[0, 0, 1, 127, 255, 255]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_to_uint8_takes_half_precision_tensors(dtype):
+    values = keras.ops.cast([[0.0, 0.5, 1.0]], dtype)
+    assert to_uint8(values).tolist() == [[0, 128, 255]]
+
+
+def test_conversions_refuse_wrong_types_shapes_and_ranges():
+    with pytest.raises(ValueError, match=r"`images` must hold floats. Received: dtype uint8"):
+        to_uint8(np.zeros((2, 2), "uint8"))
+    with pytest.raises(ValueError, match=r"`images` must be uint8. Received: dtype float64"):
+        to_float(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="`images` must be finite"):
+        to_uint8([[np.nan]])
+    for shape in [(3,), (2, 4, 4, 2), (2, 2, 4, 4, 3), (0, 4, 4), (2, 0, 4)]:
+        with pytest.raises(ValueError, match=r"`images` must have the shape .*Received: shape"):
+            to_float(np.zeros(shape, "uint8"))
+        with pytest.raises(ValueError, match=r"`images` must have the shape .*Received: shape"):
+            to_uint8(np.zeros(shape))
+    with pytest.raises(ValueError, match=r"`value_range` must be two numbers, the first one sm"):
+        to_uint8(np.zeros((2, 2)), value_range=(1, 0))
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_no_wrong_picture_is_drawn(draw, tmp_path):
+    wrong = {
+        "must be finite everywhere": np.full((2, 4, 4), np.nan),
+        "floats from 0 to 1": np.full((2, 4, 4), 1.01),
+        "floats from 0 to 1.* from -0.5": np.full((2, 4, 4), -0.5),
+        "must be uint8, .*int64": np.full((2, 4, 4), 7),
+        "must be uint8, .*bool": np.full((2, 4, 4), True),
+        r"must have the shape .*\(2, 4, 4, 4\)": np.zeros((2, 4, 4, 4)),
+        r"must have the shape .*\(4,\)": np.zeros(4),
+        "must all have the same shape": [np.zeros((4, 4)), np.zeros((5, 5))],
+        "must hold real numbers": [["a", "b"], ["c", "d"]],
+    }
+    for rule, images in wrong.items():
+        with pytest.raises(ValueError, match=rule):
+            draw(images, tmp_path)
+    assert not plt.get_fignums()
+    assert not list(tmp_path.iterdir())
+
+
+# Grid
+
+
+@given(
+    images=st.tuples(
+        st.integers(1, 9), st.integers(1, 4), st.sampled_from([2, 4, 5]), st.sampled_from([1, 3])
+    ).flatmap(lambda shape: hnp.arrays("uint8", shape)),
+    columns=st.integers(1, 10),
+    padding=st.integers(0, 3),
+)
+def test_grid_puts_each_picture_in_its_row_and_column(images, columns, padding):
+    num_images, height, width, _ = images.shape
+    picture = grid(images, columns=columns, padding=padding)
+    rows = -(-num_images // columns)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (
+        rows * (height + padding) - padding,
+        columns * (width + padding) - padding,
+        3,
+    )
+    rest = np.ones(picture.shape[:2], bool)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + padding), i % columns * (width + padding)
+        place = np.s_[top : top + height, left : left + width]
+        np.testing.assert_array_equal(picture[place], np.broadcast_to(image, (height, width, 3)))
+        rest[place] = False
+    assert (picture[rest] == 255).all()
+
+
+@given(num_images=st.integers(1, 50))
+def test_grid_is_about_square_by_default(num_images):
+    rows, columns, _ = grid(np.zeros((num_images, 1, 2)), padding=0).shape
+    columns //= 2
+    assert rows <= columns <= rows + 1
+    assert (rows - 1) * columns < num_images <= rows * columns
+
+
+def test_grid_takes_every_shape_of_pictures():
+    gray = np.random.default_rng(0).integers(0, 256, (2, 4, 5), "uint8")
+    expected = grid(gray)
+    np.testing.assert_array_equal(grid(gray[..., None]), expected)
+    np.testing.assert_array_equal(grid(np.stack([gray] * 3, axis=-1)), expected)
+    np.testing.assert_array_equal(grid(to_float(gray)), expected)
+    np.testing.assert_array_equal(grid(list(gray)), expected)
+    # A single picture is a grid of one, and a grid is a picture.
+    np.testing.assert_array_equal(grid(gray[0]), grid(gray[:1]))
+    np.testing.assert_array_equal(grid(expected), expected)
+
+
+def test_grid_refuses_wrong_numbers():
+    with pytest.raises(ValueError, match="`columns` must be an integer, at least 1"):
+        grid(np.zeros((2, 4, 4)), columns=0)
+    with pytest.raises(ValueError, match="`padding` must be an integer, at least 0"):
+        grid(np.zeros((2, 4, 4)), padding=-1)
+
+
+# Figures
+
+
+@drawing
+@given(
+    height=st.integers(1, 8),
+    width=st.integers(4, 9),
+    num_images=st.integers(1, 4),
+    scale=st.integers(1, 6),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_figure_shows_every_pixel_as_an_equal_sharp_square(height, width, num_images, scale, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (num_images, height, width, 3), "uint8")
+    with pytest.MonkeyPatch.context() as patch:
+        pixels = []
+        patch.setattr(plt, "show", lambda: pixels.append(render()))
+        show(images, columns=2, scale=scale)
+    expected = grid(images, columns=2).repeat(scale, axis=0).repeat(scale, axis=1)
+    np.testing.assert_array_equal(pixels[0], expected)
+
+
+def render():
+    canvas = plt.gcf().canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def test_titles_stand_above_their_pictures_in_white_space(shown):
+    images = np.zeros((3, 10, 10), "uint8")
+    titles = [7, "a long title that takes more than one line", "c"]
+    show(images, titles=titles, columns=2, scale=10)
+    ((pixels, texts),) = shown
+    assert [text.replace("\n", " ") for text in texts] == [str(title) for title in titles]
+    assert "\n" in texts[1]
+    # The pictures are black squares of 100 pixels: whole, and nowhere written over.
+    black = (pixels == 0).all(axis=-1)
+    full = np.flatnonzero(black[:, :100].all(axis=1))
+    assert len(full) == 200
+    assert black[full[:100], 120:220].all()
+    # Something is written above each of the three.
+    for top, left in [(0, 0), (0, 120), (full[99] + 1, 0)]:
+        bottom = full[0] if top == 0 else full[100]
+        assert (pixels[top:bottom, left : left + 100] < 128).any()
+
+
+def test_show_leaves_no_figure_open_and_returns_nothing(shown):
+    assert show(np.zeros((2, 4, 4))) is None
+    assert len(shown) == 1
+    assert not plt.get_fignums()
+
+
+@drawing
+@given(
+    num_images=st.integers(1, 20), side=st.sampled_from([8, 28, 64, 150]), columns=st.integers(1, 9)
+)
+def test_figure_is_not_wider_than_a_page_unless_its_pictures_are(num_images, side, columns):
+    widths = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "show", lambda: widths.append(plt.gcf().get_size_inches()[0] * 100))
+        show(np.zeros((num_images, side, side)), columns=columns)
+    assert widths[0] <= max(800, columns * (side + 2)) + 1e-6
+
+
+def test_show_refuses_wrong_titles_and_scale():
+    with pytest.raises(ValueError, match=r"`titles` must hold one title for each of 2 .*1 titles"):
+        show(np.zeros((2, 4, 4)), titles=["a"])
+    with pytest.raises(ValueError, match="`scale` must be an integer, at least 1"):
+        show(np.zeros((2, 4, 4)), scale=0)
+    assert not plt.get_fignums()
+
+
+# Animations
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+@pytest.mark.parametrize("loop", [True, False])
+@pytest.mark.parametrize("there_and_back", [True, False])
+def test_saved_animation_reads_back(suffix, loop, there_and_back, tmp_path):
+    path = tmp_path / "new" / f"a.{suffix}"
+    frames = colours(5)
+    save_animation(
+        frames, path, frames_per_second=20, loop=loop, there_and_back=there_and_back, scale=3
+    )
+    read_frames, durations, plays = read(path)
+    if there_and_back:
+        frames = frames[[0, 1, 2, 3, 4, 3, 2, 1]]
+    expected = frames.repeat(3, axis=1).repeat(3, axis=2)
+    assert read_frames.shape == expected.shape
+    assert np.abs(read_frames.astype(int) - expected).max() <= 8
+    assert durations == [50] * len(frames)
+    assert plays == (0 if loop else {"gif": None, "webp": 1}[suffix])
+
+
+def encoder():
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="no encoder for MP4 is installed")
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@pytest.mark.parametrize("size", [(16, 24), (15, 23)])
+def test_mp4_reads_back_at_an_even_size(size, tmp_path):
+    ffmpeg = encoder()
+    path = tmp_path / "a.mp4"
+    frames = colours(7, *size)
+    save_animation(frames, path, frames_per_second=12.5)
+    decode = [ffmpeg, "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    result = subprocess.run(decode, capture_output=True, check=True)
+    read_frames = np.frombuffer(result.stdout, "uint8").reshape(7, 16, 24, 3)
+    even = np.pad(frames, ((0, 0), (0, 16 - size[0]), (0, 24 - size[1]), (0, 0)), mode="edge")
+    assert np.abs(read_frames.astype(int) - even).max() <= 16
+    assert b"12.50 fps" in result.stderr
+    # 7 frames at 12.5 a second.
+    assert b"Duration: 00:00:00.56" in result.stderr
+
+
+def test_mp4_without_encoder_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="pip install imageio-ffmpeg"):
+        save_animation(colours(2), tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_mp4_of_a_failing_encoder_tells_its_words_and_leaves_nothing(monkeypatch, tmp_path):
+    programs, target = tmp_path / "programs", tmp_path / "target"
+    programs.mkdir()
+    ffmpeg = programs / "ffmpeg"
+    # It writes half a file before it fails.
+    ffmpeg.write_text('#!/bin/sh\nfor path; do :; done\necho half > "$path"\necho oh >&2\nexit 1\n')
+    ffmpeg.chmod(0o755)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(RuntimeError, match="ffmpeg failed: oh"):
+        save_animation(colours(2), target / "a.mp4")
+    assert not list(target.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_failure_leaves_the_old_file_whole_and_no_other(suffix, monkeypatch, tmp_path):
+    path = tmp_path / f"a.{suffix}"
+    save_animation(colours(3), path)
+    before = path.read_bytes()
+
+    def fail(self, file, **options):
+        with open(file, "wb") as half:
+            half.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_animation(colours(5), path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_animation_refuses_wrong_formats_and_speeds(tmp_path):
+    with pytest.raises(ValueError, match=r"one of '.gif', '.webp', '.mp4'. Received: .*'.png'"):
+        save_animation(colours(2), tmp_path / "a.png")
+    for speed in (0, 51, np.nan):
+        with pytest.raises(ValueError, match="`frames_per_second` must be a finite number"):
+            save_animation(colours(2), tmp_path / "a.gif", frames_per_second=speed)
+        with pytest.raises(ValueError, match="`frames_per_second` must be a finite number"):
+            Animation(colours(2), frames_per_second=speed)
+    with pytest.raises(ValueError, match="`scale` must be an integer, at least 1"):
+        save_animation(colours(2), tmp_path / "a.gif", scale=0)
+
+
+def test_notebook_shows_the_animation_inside_the_page():
+    frames = colours(5)
+    animation = Animation(frames, alt='"A" < B', there_and_back=True, scale=4, loop=False)
+    page = animation._repr_html_()
+    assert 'alt="&quot;A&quot; &lt; B"' in page
+    assert 'width="24" height="16"' in page
+    data = base64.b64decode(re.search(r"data:image/webp;base64,([^\"]+)", page)[1])
+    read_frames, durations, plays = read(io.BytesIO(data))
+    assert np.abs(read_frames.astype(int) - frames[[0, 1, 2, 3, 4, 3, 2, 1]]).max() <= 8
+    assert durations == [100] * 8
+    assert plays == 1
+    assert "8 frames of 6 x 4 pixels" in repr(animation)
+    assert 'alt="An animation of 5 frames"' in Animation(frames)._repr_html_()
+
+
+# The callback
+
+
+class Painter(keras.Sequential):
+    """Generates noise that its seed decides, brightened by what it has learnt."""
+
+    def __init__(self):
+        super().__init__([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        self.calls = []
+
+    def generate(self, num_images, *, num_steps, seed):
+        self.calls.append((num_images, num_steps, seed))
+        noise = np.random.default_rng(seed).random((num_images, 4, 4, 3))
+        weight = float(keras.ops.sum(self.layers[0].kernel))
+        return to_uint8(noise + weight)
+
+
+def train(callback, *, model=None, epochs=3):
+    model = model or Painter()
+    model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
+    model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=epochs, callbacks=[callback], verbose=0)
+    return model
+
+
+def test_callback_saves_a_grid_of_the_same_noise_after_each_epoch(tmp_path):
+    folder = tmp_path / "pictures"
+    model = train(ShowGenerated(5, columns=3, num_steps=7, seed=11, folder=folder))
+    assert model.calls == [(5, 7, 11)] * 3
+    names = sorted(os.listdir(folder))
+    assert names == ["epoch_0001.png", "epoch_0002.png", "epoch_0003.png"]
+    pictures = [np.asarray(Image.open(folder / name)) for name in names]
+    np.testing.assert_array_equal(
+        pictures[-1], grid(model.generate(5, num_steps=1, seed=11), columns=3)
+    )
+    # Training brightens the same noise from epoch to epoch.
+    assert pictures[0].mean() < pictures[1].mean() < pictures[2].mean()
+
+
+def test_callback_shows_three_rows_of_six_by_default(shown):
+    model = train(ShowGenerated(), epochs=2)
+    assert model.calls == [(18, 20, 0)] * 2
+    assert len(shown) == 2
+    expected = grid(model.generate(18, num_steps=1, seed=0), columns=6)
+    scale = shown[1][0].shape[0] // expected.shape[0]
+    np.testing.assert_array_equal(shown[1][0][::scale, ::scale], expected)
+
+
+def test_callback_draws_after_every_so_many_epochs(tmp_path):
+    train(ShowGenerated(2, every=2, folder=tmp_path), epochs=5)
+    assert sorted(os.listdir(tmp_path)) == ["epoch_0002.png", "epoch_0004.png"]
+
+
+def test_callback_refuses_what_it_cannot_draw(tmp_path):
+    class Broken(Painter):
+        def generate(self, num_images, *, num_steps, seed):
+            return np.full((num_images, 4, 4), np.nan)
+
+    with pytest.raises(ValueError, match="`images` must be finite"):
+        train(ShowGenerated(folder=tmp_path), model=Broken())
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(TypeError, match=r"needs a model with a method `generate`.*Sequential"):
+        train(ShowGenerated(), model=keras.Sequential([keras.layers.Dense(1)]))
+    with pytest.raises(ValueError, match="`every` must be an integer, at least 1"):
+        ShowGenerated(every=0)
