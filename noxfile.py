@@ -1,0 +1,91 @@
+# /// script
+# dependencies = ["nox>=2025.5"]
+# ///
+"""Everything that is done to this project, one session each: `nox -l` lists them."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests", "docs"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+# What the design promises of every backend; the rest of the tests runs on JAX alone.
+BACKEND_TESTS = [
+    f"tests/test_{module}.py"
+    for module in ("layers", "vae", "unet", "schedules", "samplers", "diffusion")
+]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the package, editable, and dependency groups of pyproject.toml."""
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and types."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests on JAX."""
+    install(session, "test")
+    session.run("pytest", *session.posargs, env={"KERAS_BACKEND": "jax"})
+
+
+@nox.session
+def tests_tensorflow(session: nox.Session) -> None:
+    """Run the tests of models, schedules and samplers on TensorFlow."""
+    install(session, "test", "tensorflow")
+    session.run("pytest", *(session.posargs or BACKEND_TESTS), env={"KERAS_BACKEND": "tensorflow"})
+
+
+@nox.session
+def tests_torch(session: nox.Session) -> None:
+    """Run the tests of models, schedules and samplers on PyTorch."""
+    install(session, "test", "torch")
+    session.run("pytest", *(session.posargs or BACKEND_TESTS), env={"KERAS_BACKEND": "torch"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, executing every page, and check the built HTML."""
+    install(session, "docs")
+    session.run("mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("python", "docs/_machinery/check_site.py", "site")
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Build the site and show it on this machine, until Ctrl-C."""
+    install(session, "docs")
+    session.run(
+        "mkdocs", "serve", "--livereload", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"}
+    )
+
+
+@nox.session
+def gpu_smoke(session: nox.Session) -> None:
+    """Train a few steps on a GPU."""
+    if shutil.which("nvidia-smi") is None:
+        session.skip("no NVIDIA GPU here: nvidia-smi was not found")
+    session.install("-e", ".", "jax[cuda13]")
+    session.run("python", "tests/gpu_smoke.py", env={"KERAS_BACKEND": "jax"})
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Print the figures behind the project's claims about speed."""
+    install(session, "bench")
+    for script in sorted(Path("benchmarks").glob("*.py")):
+        session.run("python", str(script))

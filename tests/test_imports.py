@@ -1,0 +1,130 @@
+"""Who may import whom, what importing the package costs, and that all of it is documented."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "imagegen"
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+# Every module's siblings, `_checks` aside, which all may use.
+ALLOWED = {
+    "_checks": "",
+    "_download": "",
+    "_jit": "",
+    "captioned": "",
+    "datasets": "captioned images _download",
+    "diffusion": "schedules samplers images presets _jit",
+    "editing": "schedules samplers images interpolation",
+    "images": "",
+    "interpolation": "",
+    "layers": "",
+    "metrics": "captioned images",
+    "networks": "layers",
+    "presets": "_download",
+    "samplers": "schedules",
+    "schedules": "",
+    "sd3": "schedules samplers editing images interpolation _jit",
+    "text": "layers presets",
+    "unet": "layers",
+    "vae": "layers presets",
+    "clip": "layers presets",
+}
+# What may be imported only inside the function that needs it.
+HEAVY = {"keras_hub", "matplotlib.pyplot", "tensorflow", "torch"}
+OUTSIDE_CODE = sorted(
+    path
+    for folder in ("docs/learn", "recipes", "benchmarks")
+    for path in (ROOT / folder).glob("*.py")
+)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The dotted names of everything that `tree` imports."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def siblings(names: set[str]) -> set[str]:
+    """The modules of the package among `names`."""
+    matches = (re.match(r"imagegen\.(\w+)", name) for name in names)
+    return {match[1] for match in matches if match and match[1] in MODULES}
+
+
+def at_import_time(tree: ast.Module) -> set[str]:
+    """What is imported when the module is: everything outside functions and type checking."""
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            node = ast.Module([n for n in node.body if not isinstance(n, ast.FunctionDef)], [])
+        names |= imported(node)
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_the_siblings_the_design_allows(module):
+    names = imported(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8")))
+    assert siblings(names) <= {"_checks", *ALLOWED[module].split()}
+    assert "imagegen" not in names, "a module names the siblings it needs, not all of the package"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_packages_are_imported_inside_functions(module):
+    names = at_import_time(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8")))
+    assert not {name for name in names for heavy in HEAVY if name.startswith(heavy)}
+
+
+@pytest.mark.parametrize("path", OUTSIDE_CODE, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_pages_recipes_and_benchmarks_use_public_names_only(path):
+    names = imported(ast.parse(path.read_text("utf-8")))
+    private = {name for name in names if re.match(r"imagegen\..*\b_\w", name)}
+    inside = {name for name in names if name.count(".") > 1 and name.startswith("imagegen.")}
+    assert not private | inside
+
+
+def test_importing_the_package_loads_no_other_framework_and_no_pyplot():
+    code = f"import sys, imagegen; print(*({HEAVY!r} & sys.modules.keys()))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"KERAS_BACKEND": "jax", "PATH": ""},
+    )
+    assert run.stdout.strip() == ""
+
+
+def public_names() -> list[str]:
+    """The names that `imagegen/__init__.py` exports by `X as X`."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    aliases = [
+        alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    return [alias.name for alias in aliases if alias.asname == alias.name]
+
+
+def test_every_public_name_is_documented_on_exactly_one_page():
+    pages = "\n".join(p.read_text("utf-8") for p in (ROOT / "docs" / "api").glob("*.md"))
+    documented = re.findall(r"^::: imagegen\.([\w.]+)$", pages, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    missing = [
+        name
+        for name in public_names()
+        if name not in documented and not any(d.startswith(f"{name}.") for d in documented)
+    ]
+    assert not missing

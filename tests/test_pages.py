@@ -1,0 +1,167 @@
+"""The checker of the built site finds every kind of fault, and nothing where there is none."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+MACHINERY = Path(__file__).parents[1] / "docs" / "_machinery"
+
+
+def load(name):
+    """Import a file of the site's machinery, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, MACHINERY / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check_site = load("check_site")
+
+SOUND = """<!doctype html><html><head><link rel="canonical" href="https://example.org/">
+<link rel="stylesheet" href="style.css">
+<style>p { background: url(data:image/png;base64,A) }</style>
+</head><body><h1 id="top">Title</h1><a href="#top">up</a><a href="other/">other</a>
+<a href="other/#part%20two">part</a><a href="/other/index.html">root</a>
+<a href="https://example.org/paper">a paper</a><a href="mailto:a@example.org">mail</a>
+<img src="picture.png" alt="A picture" srcset="picture.png 2x, picture.png 1x">
+<svg><use href="#top"></use></svg></body></html>"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "index.html").write_text(SOUND, "utf-8")
+    (tmp_path / "other" / "index.html").write_text('<h2 id="part two">Part</h2>', "utf-8")
+    (tmp_path / "style.css").write_text("p { background: url('picture.png') }", "utf-8")
+    (tmp_path / "picture.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_a_sound_site_has_no_fault(site):
+    assert check_site.faults(site) == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "expected"),
+    [
+        ('<a href="missing/">x</a>', "dead link: missing/"),
+        ('<a href="../index.html">x</a>', "dead link: ../index.html"),
+        ('<img src="missing.png" alt="x">', "dead link: missing.png"),
+        ('<a href="#nowhere">x</a>', "dead anchor: #nowhere"),
+        ('<a href="other/#nowhere">x</a>', "dead anchor: other/#nowhere"),
+        ('<p id="top">x</p>', "id twice: top"),
+        ('<img src="picture.png">', "picture without a description: picture.png"),
+        ('<script src="https://example.org/a.js"></script>', "load from another host"),
+        ('<script src="//example.org/a.js"></script>', "load from another host"),
+        ('<link rel="stylesheet" href="https://example.org/a.css">', "load from another host"),
+        ('<link rel="preconnect" href="https://example.org">', "load from another host"),
+        ('<img alt="x" srcset="picture.png, https://example.org/a.png 2x">', "load from another"),
+        ('<video poster="https://example.org/a.png"></video>', "load from another host"),
+        ('<iframe src="https://example.org"></iframe>', "load from another host"),
+        ('<p style="background: url(https://example.org/a.png)">x</p>', "load from another host"),
+        ("<style>@import 'https://example.org/a.css';</style>", "load from another host"),
+        ("<!--" + "x" * 200_000 + "-->", "bytes of HTML"),
+    ],
+)
+def test_a_planted_fault_in_a_page_is_found(site, planted, expected):
+    (site / "index.html").write_text(SOUND.replace("</body>", f"{planted}</body>"), "utf-8")
+    (found,) = check_site.faults(site)
+    assert found.startswith("index.html: ")
+    assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("css", "expected"),
+    [
+        ("@import url(https://example.org/a.css);", "load from another host"),
+        ("@font-face { src: url('//example.org/a.woff2') }", "load from another host"),
+        ("p { background: url(missing.png) }", "dead link"),
+    ],
+)
+def test_a_planted_fault_in_a_style_sheet_is_found(site, css, expected):
+    (site / "style.css").write_text(css, "utf-8")
+    (found,) = check_site.faults(site)
+    assert found.startswith("style.css: ")
+    assert expected in found
+
+
+def test_an_empty_site_is_a_fault(tmp_path):
+    assert check_site.faults(tmp_path)
+
+
+# What follows needs the packages that build the site: the session `docs` runs it.
+
+
+@pytest.fixture
+def chapters():
+    pytest.importorskip("mkdocs_jupyter", reason="the site is built in the session `docs`")
+    return load("chapters")
+
+
+CHAPTER = """
+# %% [markdown]
+# # Title
+
+# %% alt="Two <dots>"
+import sys
+import matplotlib.pyplot as plt
+plt.plot([0, 1], "o")
+plt.show()
+print("printed")
+print("to stderr", file=sys.stderr)
+
+# %% tags=["hide"]
+hidden = 6 * 7
+print(hidden)
+
+# %% tags=["fold"]
+hidden
+"""
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    path = tmp_path / "chapter.py"
+    path.write_text(CHAPTER, "utf-8")
+    return path
+
+
+def test_a_chapter_shows_its_cells_but_no_hidden_ones_and_no_stderr(chapters, chapter):
+    markdown = chapters.chapter_to_markdown(str(chapter), allow_errors=False)
+    assert markdown.lstrip().startswith("# Title")
+    assert "```text\nprinted\n```" in markdown
+    assert 'alt="Two &lt;dots&gt;"' in markdown
+    assert '??? example "The code"\n\n    ```python\n    hidden\n    ```' in markdown
+    assert "```text\n42\n```" in markdown
+    assert "6 * 7" not in markdown
+    assert "\nto stderr" not in markdown
+    assert "set_matplotlib_formats" not in markdown
+
+
+def test_a_failing_cell_fails_the_build(chapters, chapter):
+    chapter.write_text(CHAPTER.replace("6 * 7", "1 / 0"), "utf-8")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        chapters.chapter_to_markdown(str(chapter), allow_errors=False)
+
+
+def test_fences_in_an_output_end_nothing(chapters):
+    assert chapters.fenced("```\ncode\n```", "text") == "````text\n```\ncode\n```\n````"
+
+
+def test_the_cache_depends_on_package_backend_and_data(chapters, tmp_path, monkeypatch):
+    (tmp_path / "src").mkdir()
+    source = tmp_path / "src" / "module.py"
+    monkeypatch.setattr(chapters, "ROOT", tmp_path)
+    monkeypatch.setattr(chapters, "__file__", str(tmp_path / "docs" / "chapters.py"))
+
+    source.write_text("one", "utf-8")
+    seen = [chapters.fingerprint()]
+    assert chapters.fingerprint() == seen[0]
+    source.write_text("two", "utf-8")
+    seen.append(chapters.fingerprint())
+    monkeypatch.setenv("KERAS_BACKEND", "another")
+    seen.append(chapters.fingerprint())
+    monkeypatch.setenv("IMAGEGEN_DATA", "elsewhere")
+    seen.append(chapters.fingerprint())
+    assert len(set(seen)) == 4
