@@ -76,7 +76,7 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
         raise DownloadError(f"{url} could not be downloaded to {path}: {reason}") from error
     if part.exists():
         raise DownloadError(
-            f"{url} broke off {_ATTEMPTS} times: run again to resume, since {part} keeps what has come"
+            f"{url} broke off {_ATTEMPTS} times: run again to resume, for {part} keeps what came"
         )
     raise DownloadError(
         f"{url} doesn't have the expected {algorithm} checksum {expected}: the file there has "
@@ -91,6 +91,7 @@ def _receive(url: str, part: Path) -> bool:
     try:
         response = _open(urllib.request.Request(url, headers=headers))
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416 and start:  # Nothing beyond: the checksum tells whether it is right.
             return True
         raise
@@ -99,8 +100,7 @@ def _receive(url: str, part: Path) -> bool:
             response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         )
         start = start if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
+        total = None if response.length is None else start + response.length
         with (
             part.open("ab" if resumed else "wb") as file,
             tqdm(

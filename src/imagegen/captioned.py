@@ -9,8 +9,9 @@ import numpy as np
 
 from imagegen._checks import check_choice, check_integer, check_number
 
-# Any two are more than 110 apart in RGB, so that shading and jitter, which move a colour by some
-# 30, leave no doubt about its name.
+# Any two are more than 110 apart in RGB. Light, shade and patterns scale all three channels alike,
+# so what tells colours apart in a picture is each pixel over its largest channel. There, any two
+# are more than 0.43 apart, and the jitter of 8 in each channel moves them by 0.06 at most.
 COLORS = {
     "red": (205, 25, 40),
     "orange": (255, 130, 0),
@@ -18,7 +19,7 @@ COLORS = {
     "green": (60, 160, 75),
     "blue": (35, 95, 225),
     "purple": (140, 45, 190),
-    "pink": (255, 150, 205),
+    "pink": (255, 140, 200),
     "white": (246, 246, 246),
 }
 PATTERNS = ("plain", "stripes", "spots")
@@ -234,14 +235,14 @@ def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -
 
 
 def _draw(attributes: Sequence[FlowerAttributes], image_size: int) -> np.ndarray:
-    def column(values: Sequence) -> np.ndarray:
+    def column(values: Sequence[float] | np.ndarray) -> np.ndarray:
         return np.array(values, "float32")[:, None, None]
 
     # Uniform random numbers of each flower: 12 for lengths, 9 for shades, 3 for the shape.
     uniform = np.stack([np.random.default_rng(a.variation).random(24) for a in attributes])
     uniform = uniform.astype("float32")
     shades = _PALETTE[[[_INDEX[name] for name in a._colors()] for a in attributes]]
-    shades = shades + 16 * uniform[:, 12:21].reshape(-1, 3, 3) - 8
+    shades = np.clip(shades + 16 * uniform[:, 12:21].reshape(-1, 3, 3) - 8, 0, 255)
     petal_shade, center_shade, background_shade = (
         shades[:, part, None, None, :] for part in range(3)
     )
@@ -281,7 +282,7 @@ def _draw(attributes: Sequence[FlowerAttributes], image_size: int) -> np.ndarray
     # Light: petals darker at the base and along the vein, a shadow around them and the centre.
     light = 0.86 + 0.2 * np.minimum(radius / size, 1) - 0.1 * np.exp(-(sideways**2) * 30)
     light -= 0.22 * np.exp(-np.maximum(radius - center_size, 0) / (0.06 * size))
-    light *= 1 - 0.38 * _pattern(
+    light *= 1 - 0.36 * _pattern(
         attributes, along / size, across / size, width / size, pixel / size
     )
     ground = 1.04 - 0.06 * (y + 1) - 0.2 * np.exp(-np.maximum(distance, 0) / 0.05)
@@ -302,7 +303,7 @@ def _pattern(
 ) -> np.ndarray:
     """How much of each pixel the stripes or spots cover; all lengths in units of the flower's."""
     period = 0.24
-    wave = np.cos(2 * np.pi * (along - 0.78) / period) - 0.3
+    wave = np.cos(2 * np.pi * (along - 0.78) / period) - 0.4
     stripes = np.clip(0.5 + wave * period / (2 * np.pi * pixel), 0, 1)
     # A row of two, and a pair beside it where the petal is broad enough.
     dot = np.minimum(0.45 * width, 0.085)

@@ -1,5 +1,6 @@
 """Data sets as NumPy arrays: digits, flowers, captioned flowers, and points on an S-curve."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -32,8 +33,8 @@ _OXFORD_MD5 = {
 _SPLITS = ("train", "test")
 _NUM_TEST_FLOWERS = 500
 _NUM_CAPTIONED_FLOWERS = 2500
-# The first 1,500 were written by other people than the last 297.
 _NUM_UCI_TRAINING_DIGITS = 1500
+_NUM_PHOTOGRAPHS = 8189
 # What is beyond these is no digit, no label and no photograph, but an attempt to fill the memory.
 _MAX_PHOTOGRAPH_BYTES = 1 << 24
 _MAX_DIGITS_BYTES = 1 << 28
@@ -98,7 +99,8 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
 
     Args:
         source: `"auto"`, `"mnist"` or `"uci"`.
-        split: `"train"`, `"test"`, or None for all digits, those for training first.
+        split: `"train"`, `"test"`, or None for all digits, those for training first. Of the small
+            set, the first 1,500 digits are for training.
 
     Returns:
         `Digits(images, labels)`: uint8 of shape `(num_images, 28, 28, 1)`, int64 of shape
@@ -336,6 +338,11 @@ def _oxford(image_size: int, split: str | None) -> Flowers:
             f"{archive} has a photograph {numbers.max()}, and {labels_file} only "
             f"{len(all_labels)} labels"
         )
+    if split is not None and len(numbers) <= _NUM_TEST_FLOWERS:
+        raise ValueError(
+            f"{archive} must hold more than {_NUM_TEST_FLOWERS} photographs to be split. "
+            f"Received: {len(numbers)}"
+        )
     held_out = np.isin(numbers, sorted(numbers, key=_position)[:_NUM_TEST_FLOWERS])
     chosen = _chosen(held_out, split)
     return Flowers(images[chosen], all_labels[numbers - 1][chosen], list(FLOWER_NAMES))
@@ -363,8 +370,8 @@ def _species_labels(path: Path) -> np.ndarray:
 
     with _reading(path, f"a MAT-file with labels from 1 to {len(FLOWER_NAMES)}"):
         labels = scipy.io.loadmat(path, variable_names=["labels"])["labels"].ravel()
-        if labels.dtype.kind not in "iu":
-            raise ValueError(f"the labels' dtype is {labels.dtype}")
+        if not np.array_equal(labels, labels.astype("int64")):
+            raise ValueError(f"the labels are no whole numbers, but {labels.dtype}")
         if labels.min() < 1 or labels.max() > len(FLOWER_NAMES):
             raise ValueError(f"the labels are {labels.min()} to {labels.max()}")
     return labels.astype("int64") - 1
@@ -376,7 +383,8 @@ def _decoded_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     path = cache_folder() / "flowers" / f"decoded-{_DECODING}-{image_size}px-{key}.npz"
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, because NumPy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["images"], arrays["numbers"]
     # Missing, or damaged, which the checksums of the zip format reveal: decode anew.
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
@@ -385,8 +393,8 @@ def _decoded_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez(file, images=images, numbers=numbers)
+        with part.open("wb") as copy:
+            np.savez(copy, images=images, numbers=numbers)
         os.replace(part, path)
     # A cache that can't be written costs time, nothing else.
     except OSError:
@@ -413,16 +421,19 @@ def _members(archive: Path) -> Iterator[tuple[int, bytes]]:
     Nothing is unpacked to disk, and what is not a plain file of the expected name is passed over:
     so names that lead elsewhere, links and devices can do no harm.
     """
-    with tarfile.open(archive, "r|gz") as members:
+    with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
         for member in members:
             name = re.fullmatch(r"(?:\./)?jpg/image_(\d{5})\.jpg", member.name, re.ASCII)
-            if name is None or not member.isreg() or int(name[1]) == 0:
+            if name is None or not member.isreg() or not 1 <= int(name[1]) <= _NUM_PHOTOGRAPHS:
                 continue
             if member.size > _MAX_PHOTOGRAPH_BYTES:
                 raise ValueError(f"{member.name} declares {member.size} bytes")
             file = members.extractfile(member)
             assert file is not None
             yield int(name[1]), file.read()
+        # A tar file that breaks off between two members looks complete. Its compression doesn't.
+        while stream.read(1 << 20):
+            pass
 
 
 def _photograph(content: bytes, image_size: int) -> np.ndarray:

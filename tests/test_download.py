@@ -1,0 +1,192 @@
+"""Laws of the download: the right bytes under the final name or none, and none fetched twice."""
+
+import hashlib
+import http.server
+import socket
+import threading
+import time
+
+import pytest
+
+from imagegen import _download
+from imagegen._download import DownloadError, cache_folder, fetch, file_sha256
+
+CONTENT = bytes(range(256)) * 2000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `content`, at most `limit` bytes an answer, and notes each request's range."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.limit, self.status, self.delay = CONTENT, None, None, 0.0
+        self.resumable = True
+        self.ranges = []
+
+    def handle_error(self, request, client_address):
+        """Says nothing about clients that hung up."""
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/file.bin"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(self.server.delay)
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        start = start if self.server.resumable else 0
+        total = len(self.server.content)
+        if self.server.status or (start and start >= total):
+            self.send_error(self.server.status or 416)
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        self.send_header("Content-Length", str(total - start))
+        self.end_headers()
+        self.wfile.write(self.server.content[start:][: self.server.limit])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("checksum", [{"sha256": SHA256}, {"md5": MD5}])
+def test_a_file_is_fetched_once(server, tmp_path, checksum):
+    path = tmp_path / "some" / "folder" / "file.bin"
+    for _ in range(2):
+        assert fetch(server.url, path, **checksum) == path
+        assert path.read_bytes() == CONTENT
+    assert server.ranges == [None]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_interrupted_download_resumes_where_it_broke_off(server, tmp_path):
+    path = tmp_path / "file.bin"
+    server.limit = len(CONTENT) // 2 - 7
+    fetch(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={server.limit}-", f"bytes={2 * server.limit}-"]
+
+
+def test_a_later_call_resumes_what_an_earlier_one_left(server, tmp_path):
+    path = tmp_path / "file.bin"
+    server.limit = 1000
+    with pytest.raises(DownloadError, match="run again to resume"):
+        fetch(server.url, path, sha256=SHA256)
+    assert not path.exists()
+    server.limit = None
+    fetch(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges[-1] == "bytes=3000-"
+
+
+def test_a_server_that_cannot_resume_sends_all_again(server, tmp_path):
+    path = tmp_path / "file.bin"
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:1000])
+    server.resumable = False
+    fetch(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("rest", [b"wrong", CONTENT, CONTENT + b"more", b"x" * len(CONTENT)])
+def test_a_wrong_or_complete_rest_ends_in_the_right_file(server, tmp_path, rest):
+    path = tmp_path / "file.bin"
+    (tmp_path / "file.bin.part").write_bytes(rest)
+    fetch(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damaged", [b"", CONTENT[:-1], CONTENT[:-1] + b"x"])
+def test_a_damaged_file_is_replaced(server, tmp_path, damaged):
+    path = tmp_path / "file.bin"
+    path.write_bytes(damaged)
+    fetch(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
+    server.content = CONTENT + b"!"
+    with pytest.raises(DownloadError, match=f"checksum {SHA256}"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_server_that_refuses_is_an_error_with_its_address(server, tmp_path, status):
+    server.status = status
+    with pytest.raises(DownloadError, match=server.url):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "CONNECT_SECONDS", 0.1)
+    server.delay = 0.5
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match=r"no answer|timed out"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert time.monotonic() - start < 0.4
+
+
+def test_a_name_server_that_is_silent_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match="no answer"):
+        fetch("http://data.invalid/file.bin", tmp_path / "file.bin", sha256=SHA256)
+    assert time.monotonic() - start < 0.5
+
+
+def test_no_network_is_given_up_at_once(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(DownloadError, match="could not be downloaded"):
+        fetch(f"http://127.0.0.1:{port}/file.bin", tmp_path / "file.bin", sha256=SHA256)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(server, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DownloadError, match="could not be downloaded"):
+        fetch(server.url, tmp_path / "file" / "file.bin", sha256=SHA256)
+    assert server.ranges == []
+
+
+@pytest.mark.parametrize("checksums", [{}, {"sha256": SHA256, "md5": MD5}])
+def test_exactly_one_checksum_is_needed(tmp_path, checksums):
+    with pytest.raises(ValueError, match=r"Exactly one .* Received: "):
+        fetch("http://127.0.0.1/file.bin", tmp_path / "file.bin", **checksums)
+
+
+def test_file_sha256_is_the_digest_of_the_bytes(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(CONTENT)
+    assert file_sha256(path) == SHA256
+
+
+def test_the_cache_folder_can_be_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEGEN_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.setenv("IMAGEGEN_CACHE", "")
+    assert cache_folder().name == "imagegen"
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "imagegen"
