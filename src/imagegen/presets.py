@@ -1,0 +1,234 @@
+"""Presets: trained models by name, small enough to travel in the package.
+
+A preset is an ordinary `.keras` file that `keras.saving.load_model` opens. Its matrices and kernels
+are stored in half precision, equal arrays once, everything compressed, and without the optimizer.
+"""
+
+import hashlib
+import io
+import json
+import re
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import keras
+import numpy as np
+
+from imagegen import _download
+
+_FOLDER = Path(__file__).parent / "weights"
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # The earliest that a zip file can hold.
+_LARGEST_HALF = float(np.finfo("float16").max)
+
+Model = TypeVar("Model", bound=keras.Model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What the package knows about one trained model.
+
+    Attributes:
+        name: What `from_preset` takes.
+        description: What the model makes, in one sentence.
+        data: What it was trained on.
+        licence: The licence of that data.
+        sha256: The file's checksum, 64 hexadecimal digits.
+        url: Where the file is, or an empty string when it travels in the package.
+    """
+
+    name: str
+    description: str
+    data: str
+    licence: str
+    sha256: str
+    url: str = ""
+
+
+@cache
+def list_presets() -> dict[str, Preset]:
+    """Lists the trained models that come with the package.
+
+    Returns:
+        What is known about each preset, by name.
+
+    Example:
+
+    ```python
+    import imagegen
+
+    for name, preset in imagegen.list_presets().items():
+        print(name, preset.description)
+    ```
+    """
+    entries = json.loads((_FOLDER / "presets.json").read_text(encoding="utf-8"))
+    return {name: Preset(name=name, **entry) for name, entry in sorted(entries.items())}
+
+
+def save_preset(model: keras.Model, path: str | Path) -> str:
+    """Writes a model as a small `.keras` file that any backend loads into float32 variables.
+
+    Floating-point arrays of two or more axes are stored as float16. Biases, statistics and
+    integers keep their type. Arrays that are equal after that, like a network and its averaged
+    clone, are stored once. The optimizer is left out. Equal models give equal bytes.
+
+    Args:
+        model: A built model.
+        path: Where the file shall be; it ends in `.keras`.
+
+    Returns:
+        The file's SHA-256 digest, which its entry in the list of presets needs.
+
+    Raises:
+        ValueError: When `path` has another ending, or a weight is NaN or infinite.
+
+    Example:
+
+    ```python
+    import tempfile
+    from pathlib import Path
+
+    import keras
+    from imagegen import VAE, digit_decoder, digit_encoder, save_preset
+
+    path = Path(tempfile.mkdtemp()) / "untrained.keras"
+    save_preset(VAE(digit_encoder(), digit_decoder()), path)
+    assert isinstance(keras.saving.load_model(path), VAE)
+    ```
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"`path` must end in .keras. Received: path={str(path)!r}")
+    with tempfile.TemporaryDirectory() as folder:
+        full = Path(folder) / "model.keras"
+        model.save(full)
+        with zipfile.ZipFile(full) as archive:
+            members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    members["metadata.json"] = json.dumps({"keras_version": keras.__version__}).encode()
+    config = _reproducible(json.loads(members["config.json"]), {})
+    members["config.json"] = json.dumps(config).encode()
+    members["model.weights.h5"] = _compact(members["model.weights.h5"])
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name, date_time=_FIXED_DATE)
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+    path.write_bytes(buffer.getvalue())
+    return _download.file_sha256(path)
+
+
+def load(name: str | Path, model_class: type[Model]) -> Model:
+    """Loads a trained model: what the models' `from_preset` methods do.
+
+    Args:
+        name: A name that `list_presets` gives; the path of a `.keras` file; or the address of one,
+            followed by its checksum: `https://.../model.keras#sha256=<64 hexadecimal digits>`.
+        model_class: What the file has to hold.
+
+    Returns:
+        The model, not compiled for training.
+
+    Raises:
+        ValueError: When there is no such preset, its checksum is wrong, the file cannot be read,
+            or it holds a model of another class.
+        DownloadError: When the network fails.
+    """
+    path = _find(str(name))
+    try:
+        # The safe mode, Keras's default, refuses files that carry code.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be loaded: it is damaged, or no model of this package. {error}"
+        ) from error
+    if not isinstance(model, model_class):
+        raise ValueError(
+            f"`name` must be a preset of {model_class.__name__}. "
+            f"Received: {str(name)!r}, a {type(model).__name__}"
+        )
+    return model
+
+
+def _find(name: str) -> Path:
+    """Returns the verified file behind a name, an address or a path."""
+    preset = list_presets().get(name)
+    if preset is not None and not preset.url:
+        path = _FOLDER / f"{name}.keras"
+        if not path.is_file() or _download.file_sha256(path) != preset.sha256:
+            raise ValueError(
+                f"The preset {name!r} is missing or damaged: {path} does not have the checksum "
+                f"{preset.sha256}. Install imagegen again."
+            )
+        return path
+    address = name if preset is None else f"{preset.url}#sha256={preset.sha256}"
+    if re.match(r"https?://", address):
+        url, _, sha256 = address.partition("#sha256=")
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ValueError(
+                "An address of a preset must end in its checksum, #sha256=<64 hexadecimal "
+                f"digits>. Received: name={name!r}"
+            )
+        return _download.fetch(
+            url, _download.cache_folder() / "presets" / f"{sha256}.keras", sha256=sha256
+        )
+    if not Path(name).is_file():
+        known = ", ".join(repr(known) for known in list_presets())
+        raise ValueError(
+            f"`name` must be the path of a .keras file or one of {known}. Received: name={name!r}"
+        )
+    return Path(name)
+
+
+def _reproducible(config: Any, numbers: dict[int, int]) -> Any:
+    """Returns a model's configuration without what differs from run to run."""
+    if isinstance(config, list):
+        return [_reproducible(item, numbers) for item in config]
+    if not isinstance(config, dict):
+        return config
+    kept = {key: value for key, value in config.items() if key != "compile_config"}
+    if "shared_object_id" in kept:
+        # Keras writes the object's address in memory; only which ones are equal matters.
+        address = kept["shared_object_id"]
+        kept["shared_object_id"] = numbers.setdefault(address, len(numbers))
+    return {key: _reproducible(value, numbers) for key, value in kept.items()}
+
+
+def _compact(weights: bytes) -> bytes:
+    """Returns a Keras weights file in half precision, with equal arrays stored once."""
+    buffer = io.BytesIO()
+    stored: dict[tuple[str, tuple[int, ...], bytes], h5py.Dataset] = {}
+    with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
+
+        def copy(path: str, item: h5py.Group | h5py.Dataset) -> None:
+            if path.split("/")[0] == "optimizer":
+                return
+            if isinstance(item, h5py.Dataset):
+                array = _halve(item[()], path)
+                digest = hashlib.sha256(array.tobytes()).digest()
+                key = (array.dtype.str, array.shape, digest)
+                if key in stored:
+                    target[path] = stored[key]  # A hard link: a second name of the same array.
+                    return
+                stored[key] = copied = target.create_dataset(path, data=array)
+            else:
+                copied = target.require_group(path)
+            copied.attrs.update(item.attrs)
+
+        source.visititems(copy)
+    return buffer.getvalue()
+
+
+def _halve(array: np.ndarray, path: str) -> np.ndarray:
+    """Returns a kernel or matrix as float16 where it fits, and anything else as it is."""
+    if array.dtype.kind != "f":
+        return array
+    if not np.isfinite(array).all():
+        raise ValueError(f"The weights must be finite. Received: NaN or infinity in {path}")
+    # Vectors and scalars hold biases and statistics: tiny files, large effects.
+    fits = array.ndim >= 2 and np.abs(array).max(initial=0) <= _LARGEST_HALF
+    return array.astype("float16") if fits else array

@@ -1,0 +1,124 @@
+"""Laws of the shared layers."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from imagegen.layers import LatentSampler, SubPixelConv2DTranspose
+
+
+def _array(rng, *shape):
+    return rng.uniform(-1, 1, shape).astype("float32")
+
+
+def _transposed_convolution(images, kernel, bias):
+    """The definition, scattered in float64: each input pixel stamps the kernel on the output."""
+    batch, height, width, _ = images.shape
+    rows, columns, filters, _ = kernel.shape
+    canvas = np.zeros((batch, 2 * height + rows, 2 * width + columns, filters))
+    for row in range(height):
+        for column in range(width):
+            stamp = np.einsum("bc,rsfc->brsf", images[:, row, column].astype("float64"), kernel)
+            canvas[:, 2 * row : 2 * row + rows, 2 * column : 2 * column + columns] += stamp
+    top, left = max(rows - 2, 0) // 2, max(columns - 2, 0) // 2
+    return canvas[:, top : top + 2 * height, left : left + 2 * width] + bias
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    kernel_size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    channels=st.integers(1, 4),
+    filters=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_sub_pixel_layer_is_a_transposed_convolution(kernel_size, size, channels, filters, seed):
+    rng = np.random.default_rng(seed)
+    images = _array(rng, 2, *size, channels)
+    fast = SubPixelConv2DTranspose(filters, kernel_size)
+    fast.build(images.shape)
+    kernel, bias = _array(rng, *kernel_size, filters, channels), _array(rng, filters)
+    fast.set_weights([kernel, bias])
+    result = ops.convert_to_numpy(fast(images))
+    np.testing.assert_allclose(
+        result, _transposed_convolution(images, kernel, bias), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_gradient_equals_that_of_keras(kernel_size):
+    # The two layers differ only in how they compute, so an SGD step moves both to the same
+    # weights: the gradients of kernel, bias and (through the layer below) of the input agree.
+    rng = np.random.default_rng(0)
+    images, targets = _array(rng, 4, 5, 6, 3), _array(rng, 4, 10, 12, 2)
+    results = []
+    for layer in (
+        SubPixelConv2DTranspose(2, kernel_size, activation="tanh"),
+        keras.layers.Conv2DTranspose(2, kernel_size, strides=2, padding="same", activation="tanh"),
+    ):
+        model = keras.Sequential([keras.Input((5, 6, 3)), keras.layers.Conv2D(3, 1), layer])
+        weights = np.random.default_rng(1)
+        model.set_weights([_array(weights, *weight.shape) for weight in model.weights])
+        before = model.get_weights()
+        model.compile(keras.optimizers.SGD(1.0), loss="mse")
+        model.train_on_batch(images, targets)
+        results.append([old - new for old, new in zip(before, model.get_weights(), strict=True)])
+    for ours, theirs in zip(*results, strict=True):
+        assert np.abs(theirs).max() > 1e-3
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_sub_pixel_layer_and_its_weights_survive_serialization():
+    layer = SubPixelConv2DTranspose(3, (3, 4), activation="relu", use_bias=False)
+    restored = SubPixelConv2DTranspose.from_config(layer.get_config())
+    peer = keras.layers.Conv2DTranspose.from_config(layer.get_config())
+    images = _array(np.random.default_rng(0), 1, 4, 4, 2)
+    expected = ops.convert_to_numpy(layer(images))
+    for other in (restored, peer):
+        other.build(images.shape)
+        other.set_weights(layer.get_weights())
+        np.testing.assert_allclose(ops.convert_to_numpy(other(images)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("strides", 1),
+        ("padding", "valid"),
+        ("data_format", "channels_first"),
+        ("output_padding", 1),
+    ],
+)
+def test_sub_pixel_layer_refuses_other_functions(name, value):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}="):
+        SubPixelConv2DTranspose(3, 3, **{name: value})
+
+
+def test_latent_sampler_has_the_mean_and_variance_it_is_told():
+    mean = np.array([-3.0, 0.0, 2.0], "float32")
+    variance = np.array([0.01, 1.0, 9.0], "float32")
+    rows = 40_000
+    samples = ops.convert_to_numpy(
+        LatentSampler(seed=0)(np.tile(mean, (rows, 1)), np.tile(np.log(variance), (rows, 1)))
+    )
+    # Five standard errors of a mean, and of a variance, of that many normal samples.
+    np.testing.assert_array_less(np.abs(samples.mean(0) - mean), 5 * np.sqrt(variance / rows))
+    np.testing.assert_array_less(np.abs(samples.var(0) / variance - 1), 5 * np.sqrt(2 / rows))
+    assert np.abs(np.corrcoef(samples, rowvar=False) - np.eye(3)).max() < 5 / np.sqrt(rows)
+
+
+def test_latent_sampler_draws_anew_and_repeats_by_seed():
+    zeros = np.zeros((3, 2), "float32")
+    first, second = LatentSampler(seed=7), LatentSampler.from_config({"seed": 7})
+    draws = [ops.convert_to_numpy(sampler(zeros, zeros)) for sampler in (first, first, second)]
+    assert not np.array_equal(draws[0], draws[1])
+    np.testing.assert_array_equal(draws[0], draws[2])
+
+
+def test_latent_sampler_without_variance_returns_the_mean():
+    mean = np.array([[1.0, -2.0]], "float32")
+    sample = LatentSampler()(mean, np.full_like(mean, -200.0))
+    np.testing.assert_array_equal(ops.convert_to_numpy(sample), mean)

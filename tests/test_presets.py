@@ -1,0 +1,290 @@
+"""Laws of the presets: small, exact, reproducible, and refused when damaged."""
+
+import io
+import json
+import re
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from imagegen import presets
+from imagegen._download import DownloadError, file_sha256
+from imagegen.vae import VAE, digit_decoder, digit_encoder
+
+
+def _network(seed=0):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((8,), name="input"),
+            layers.Normalization(mean=3.0, variance=2.0, name="statistics"),
+            layers.Dense(64, bias_initializer="normal", name="dense"),
+            layers.BatchNormalization(name="normalization"),
+            layers.Dense(3, name="output"),
+        ],
+        name="network",
+    )
+
+
+def _weights_file(path):
+    with zipfile.ZipFile(path) as archive:
+        return h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+
+
+def _datasets(group):
+    """Every array by its path; h5py's own walk would name an array with two names once."""
+    found = {}
+    for name, item in group.items():
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+        else:
+            found.update({f"{name}/{path}": array for path, array in _datasets(item).items()})
+    return found
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """A folder of presets that holds one untrained VAE."""
+    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    presets.list_presets.cache_clear()
+    sha256 = presets.save_preset(VAE(digit_encoder(), digit_decoder()), tmp_path / "small.keras")
+    entry = {"description": "Digits.", "data": "None.", "licence": "MIT", "sha256": sha256}
+    (tmp_path / "presets.json").write_text(json.dumps({"small": entry}))
+    yield tmp_path
+    presets.list_presets.cache_clear()
+
+
+def test_keras_itself_loads_a_preset_into_float32(tmp_path):
+    network = _network()
+    presets.save_preset(network, tmp_path / "network.keras")
+    restored = keras.saving.load_model(tmp_path / "network.keras")
+    assert [weight.dtype for weight in restored.weights] == [
+        weight.dtype for weight in network.weights
+    ]
+    for ours, theirs in zip(network.get_weights(), restored.get_weights(), strict=True):
+        # Half precision has 11 significant bits; vectors keep all of theirs.
+        tolerance = {"rtol": 2**-11, "atol": 1e-7} if ours.ndim >= 2 else {"rtol": 0}
+        np.testing.assert_allclose(theirs, ours, **tolerance)
+
+
+def test_only_arrays_of_two_or_more_axes_are_halved(tmp_path):
+    presets.save_preset(_network(), tmp_path / "network.keras")
+    with _weights_file(tmp_path / "network.keras") as file:
+        for dataset in _datasets(file).values():
+            halved = dataset.ndim >= 2
+            assert dataset.dtype == (np.float16 if halved else np.float32)
+
+
+def test_values_beyond_half_precision_keep_float32(tmp_path):
+    network = _network()
+    network.get_layer("output").kernel.assign(np.full((64, 3), 1e6))
+    presets.save_preset(network, tmp_path / "network.keras")
+    restored = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(restored.get_weights()[-2], 1e6)
+
+
+def test_integers_keep_their_type(tmp_path):
+    network = keras.Sequential([keras.Input((2,)), layers.RandomFlip(), layers.Dense(2)])
+    network.add(_Counter())
+    presets.save_preset(network, tmp_path / "network.keras")
+    with _weights_file(tmp_path / "network.keras") as file:
+        assert any(dataset.dtype == np.int32 for dataset in _datasets(file).values())
+    restored = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(restored.get_weights()[-1], [[70_000, 70_001]])
+
+
+@keras.saving.register_keras_serializable("imagegen_tests")
+class _Counter(layers.Layer):
+    """Holds a matrix of integers that float16 could not tell apart."""
+
+    def build(self, input_shape):
+        self.count = self.add_weight(
+            shape=(1, 2),
+            dtype="int32",
+            trainable=False,
+            initializer=lambda shape, dtype: keras.ops.convert_to_tensor([[70_000, 70_001]], dtype),
+        )
+
+    def call(self, inputs):
+        return inputs
+
+
+@keras.saving.register_keras_serializable("imagegen_tests")
+class _Pair(keras.Model):
+    """A network and its averaged clone."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.network, self.averaged = _network(), _network()
+        self.averaged.set_weights(self.network.get_weights())
+        self.built = True
+
+    def call(self, inputs):
+        return self.averaged(inputs)
+
+
+def test_equal_arrays_are_stored_once(tmp_path):
+    pair = _Pair()
+    for name, model in (("pair", pair), ("one", pair.network)):
+        presets.save_preset(model, tmp_path / f"{name}.keras")
+    with (
+        _weights_file(tmp_path / "pair.keras") as two,
+        _weights_file(tmp_path / "one.keras") as one,
+    ):
+        arrays, single = _datasets(two), _datasets(one)
+        assert len(arrays) == 2 * len(single)
+        addresses = {h5py.h5o.get_info(dataset.id).addr for dataset in arrays.values()}
+        assert len(addresses) <= len(single)
+    inputs = np.ones((2, 8), "float32")
+    restored = keras.saving.load_model(tmp_path / "pair.keras")
+    expected = keras.saving.load_model(tmp_path / "one.keras").predict(inputs, verbose=0)
+    np.testing.assert_allclose(restored.predict(inputs, verbose=0), expected, rtol=1e-6)
+    np.testing.assert_allclose(restored.network.predict(inputs, verbose=0), expected, rtol=1e-6)
+
+
+def test_an_optimizer_is_left_out(tmp_path):
+    digests = set()
+    for trained in (False, True):
+        network = _network()
+        if trained:
+            network.compile("adam", loss="mse")
+            weights = network.get_weights()
+            network.fit(np.ones((4, 8)), np.ones((4, 3)), verbose=0)
+            network.set_weights(weights)
+        digests.add(presets.save_preset(network, tmp_path / "network.keras"))
+        with zipfile.ZipFile(tmp_path / "network.keras") as archive:
+            assert b"compile_config" not in archive.read("config.json")
+    assert len(digests) == 1
+
+
+def test_equal_weights_give_equal_bytes(tmp_path):
+    digests = {
+        presets.save_preset(_network(seed), tmp_path / f"{number}.keras")
+        for number, seed in enumerate((0, 0, 1))
+    }
+    assert len(digests) == 2
+    assert (tmp_path / "0.keras").read_bytes() == (tmp_path / "1.keras").read_bytes()
+    presets.save_preset(keras.saving.load_model(tmp_path / "0.keras"), tmp_path / "2.keras")
+    weights = []
+    for name in ("0.keras", "2.keras"):  # Halving a second time changes nothing.
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            weights.append(archive.read("model.weights.h5"))
+    assert weights[0] == weights[1]
+
+
+def test_nothing_of_the_moment_is_stored(tmp_path):
+    # Keras writes the date, and objects' addresses in memory: other bytes in each process.
+    presets.save_preset(_network(), tmp_path / "network.keras")
+    with zipfile.ZipFile(tmp_path / "network.keras") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert json.loads(archive.read("metadata.json")) == {"keras_version": keras.__version__}
+        config = archive.read("config.json").decode()
+    shared = [int(number) for number in re.findall(r'"shared_object_id": (\d+)', config)]
+    assert shared
+    assert max(shared) < len(shared)
+
+
+def test_a_preset_is_small_and_holds_no_pickle(registry):
+    path = registry / "small.keras"
+    assert path.stat().st_size < 2 * (69_076 + 65_089) + 20_000
+    with zipfile.ZipFile(path) as archive:
+        assert sorted(archive.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
+        json.loads(archive.read("config.json"))
+        assert archive.read("model.weights.h5").startswith(b"\x89HDF\r\n")
+    with _weights_file(path) as file:
+        assert all(dataset.dtype.kind in "fiu" for dataset in _datasets(file).values())
+
+
+def test_half_precision_changes_no_picture_by_a_level(registry):
+    vae = VAE(digit_encoder(), digit_decoder())
+    presets.save_preset(vae, registry / "half.keras")
+    latents = np.random.default_rng(0).normal(size=(128, 2))
+    difference = 255 * (
+        vae.decode(latents) - VAE.from_preset(registry / "half.keras").decode(latents)
+    )
+    assert np.abs(difference).mean(axis=(1, 2, 3)).max() < 1
+
+
+def test_a_preset_is_loaded_by_name_and_by_path(registry):
+    by_name, by_path = VAE.from_preset("small"), VAE.from_preset(registry / "small.keras")
+    latents = np.zeros((1, 2))
+    np.testing.assert_array_equal(by_name.decode(latents), by_path.decode(latents))
+    assert not by_name.compiled
+
+
+def test_a_damaged_preset_is_refused(registry):
+    path = registry / "small.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"'small' is missing or damaged.*Install imagegen again"):
+        VAE.from_preset("small")
+    path.unlink()
+    with pytest.raises(ValueError, match="'small' is missing or damaged"):
+        VAE.from_preset("small")
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip file", b"PK\x03\x04" + bytes(100)])
+def test_a_file_that_is_no_model_is_refused(registry, content):
+    (registry / "other.keras").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be loaded: it is damaged"):
+        VAE.from_preset(registry / "other.keras")
+
+
+def test_a_file_that_carries_code_is_refused(registry):
+    network = keras.Sequential([keras.Input((2,)), layers.Lambda(lambda x: x)])
+    network.save(registry / "code.keras")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        presets.load(registry / "code.keras", keras.Model)
+
+
+def test_a_model_of_another_class_is_refused(registry):
+    presets.save_preset(_network(), registry / "network.keras")
+    with pytest.raises(ValueError, match=r"must be a preset of VAE. Received: .*, a Sequential"):
+        VAE.from_preset(registry / "network.keras")
+
+
+def test_an_unknown_name_lists_the_known_ones(registry):
+    with pytest.raises(ValueError, match=r"one of 'small'. Received: name='large'"):
+        VAE.from_preset("large")
+
+
+def test_an_address_must_carry_its_checksum(registry, monkeypatch):
+    monkeypatch.setenv("IMAGEGEN_CACHE", str(registry))
+    address = "http://127.0.0.1:9/model.keras"
+    with pytest.raises(ValueError, match=r"must end in its checksum, #sha256="):
+        VAE.from_preset(address)
+    with pytest.raises(DownloadError):
+        VAE.from_preset(f"{address}#sha256={'0' * 64}")
+    # What was fetched before is there, and is checked: no network is needed.
+    digest = file_sha256(registry / "small.keras")
+    (registry / "presets").mkdir(exist_ok=True)
+    (registry / "small.keras").rename(registry / "presets" / f"{digest}.keras")
+    assert isinstance(VAE.from_preset(f"{address}#sha256={digest}"), VAE)
+
+
+def test_only_a_keras_file_of_finite_weights_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"`path` must end in .keras. Received: path="):
+        presets.save_preset(_network(), tmp_path / "network.h5")
+    network = _network()
+    network.get_layer("dense").bias.assign(np.full(64, np.nan))
+    with pytest.raises(ValueError, match=r"weights must be finite. Received: NaN or infinity in "):
+        presets.save_preset(network, tmp_path / "network.keras")
+    assert not (tmp_path / "network.keras").exists()
+
+
+@pytest.mark.parametrize("name", sorted(presets.list_presets()))
+def test_every_listed_preset_is_described_and_intact(name):
+    preset = presets.list_presets()[name]
+    assert preset.description.endswith(".")
+    assert preset.data
+    assert preset.licence
+    assert preset.url or presets._find(name).is_file()
+
+
+def test_presets_fit_in_six_megabytes():
+    assert sum(path.stat().st_size for path in presets._FOLDER.glob("*.keras")) <= 6_000_000
