@@ -402,7 +402,7 @@ class Painter(keras.Sequential):
     def generate(self, num_images, *, num_steps, seed):
         self.calls.append((num_images, num_steps, seed))
         noise = np.random.default_rng(seed).random((num_images, 4, 4, 3))
-        weight = float(keras.ops.sum(self.layers[0].kernel))
+        weight = float(keras.ops.convert_to_numpy(keras.ops.sum(self.layers[0].kernel)))
         return to_uint8(noise + weight)
 
 
