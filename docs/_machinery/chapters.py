@@ -34,11 +34,12 @@ CACHE = ROOT / ".cache" / "chapters"
 # What a page's process is told, unless the caller's environment says otherwise.
 ENVIRONMENT = {"KERAS_BACKEND": "jax", "TQDM_DISABLE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
-# Figures at twice the resolution, told their size on the page, for screens with dense pixels.
+# Figures at twice the resolution, for screens with dense pixels, and uncropped, so that their size
+# on the page is the one that the code asks for.
 SETUP = f"""
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 import matplotlib.pyplot
-set_matplotlib_formats("retina")
+set_matplotlib_formats("retina", bbox_inches=None)
 matplotlib.pyplot.style.use({str(Path(__file__).with_name("figures.mplstyle"))!r})
 """
 
