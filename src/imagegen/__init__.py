@@ -1,1 +1,45 @@
 """Image generation, whole and readable: VAEs, diffusion and text to image in Keras 3."""
+
+# ruff: noqa: E402  (the backend is chosen before Keras is imported)
+from imagegen._backend import choose_backend
+
+choose_backend()
+
+from imagegen import datasets as datasets
+from imagegen.captioned import CaptionedFlowers as CaptionedFlowers
+from imagegen.captioned import FlowerAttributes as FlowerAttributes
+from imagegen.captioned import caption as caption
+from imagegen.captioned import draw_flowers as draw_flowers
+from imagegen.captioned import sample_attributes as sample_attributes
+from imagegen.diffusion import DiffusionModel as DiffusionModel
+from imagegen.images import Animation as Animation
+from imagegen.images import ShowGenerated as ShowGenerated
+from imagegen.images import grid as grid
+from imagegen.images import save_animation as save_animation
+from imagegen.images import show as show
+from imagegen.images import to_float as to_float
+from imagegen.images import to_uint8 as to_uint8
+from imagegen.interpolation import concept_vector as concept_vector
+from imagegen.interpolation import latent_grid as latent_grid
+from imagegen.interpolation import lerp as lerp
+from imagegen.interpolation import slerp as slerp
+from imagegen.interpolation import walk as walk
+from imagegen.layers import LatentSampler as LatentSampler
+from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
+from imagegen.presets import Preset as Preset
+from imagegen.presets import list_presets as list_presets
+from imagegen.samplers import DDIM as DDIM
+from imagegen.samplers import Level as Level
+from imagegen.samplers import Sampler as Sampler
+from imagegen.schedules import CosineSchedule as CosineSchedule
+from imagegen.schedules import ImagePrediction as ImagePrediction
+from imagegen.schedules import NoisePrediction as NoisePrediction
+from imagegen.schedules import Prediction as Prediction
+from imagegen.schedules import Schedule as Schedule
+from imagegen.schedules import VelocityPrediction as VelocityPrediction
+from imagegen.unet import UNet as UNet
+from imagegen.vae import VAE as VAE
+from imagegen.vae import digit_decoder as digit_decoder
+from imagegen.vae import digit_encoder as digit_encoder
+
+__version__ = "0.1.0"

@@ -1,0 +1,246 @@
+"""The U-Net: a network that looks at a noisy picture and its noise rate."""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, Self
+
+import keras
+from keras import layers, ops
+
+from imagegen._checks import check_choice, check_integer, check_number
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+class UNet(keras.Model):
+    """A U-Net of residual blocks, in the book's form by default.
+
+    Going down, every stage but the last runs `block_depth` residual blocks and halves the
+    resolution. The last width is the middle. Going up, every stage doubles the resolution and
+    each of its blocks sees, beside its input, the output of the block at the same depth on the
+    way down: a skip connection, which keeps detail that the middle can't hold.
+
+    The defaults give the book's network: the noise rate is one more channel of the input, the
+    norm is batch normalization, and there is no attention. With `embedding_dim`, the noise rate
+    also reaches every block, as a scale and a shift after the norm. With `patch_size=2`, the
+    network works on 2 x 2 patches as pixels: a picture of 64 x 64 costs what one of 32 x 32
+    costs.
+
+    Args:
+        image_size: Height and width of the square pictures, a multiple of
+            `patch_size * 2 ** (len(widths) - 1)`.
+        widths: Channels of each stage, from the full resolution to the middle.
+        block_depth: Residual blocks in each stage.
+        channels: Channels of the pictures.
+        patch_size: Side of the square of pixels that is taken as one.
+        norm: `"batch"` or `"group"`. Group normalization takes groups of 16 channels.
+        embedding_dim: Size of the embedding of the noise rate that reaches every block. `None`
+            leaves it out.
+        attention_resolutions: Heights at which each block is followed by self-attention.
+        dropout: Rate of dropout in each block, in `[0, 1)`.
+
+    Call arguments:
+        inputs: A list of noisy pictures `(batch, image_size, image_size, channels)` and noise
+            rates `(batch, 1, 1, 1)`.
+
+    Returns:
+        The prediction, float32 of the pictures' shape. It is 0 before training.
+
+    Raises:
+        ValueError: If an argument is out of range or the size doesn't divide.
+
+    Example:
+        ```python
+        import imagegen
+
+        network = imagegen.UNet(64, [32, 64, 96, 128], 2)
+        assert network.count_params() == 1_943_525
+        ```
+
+    Reference:
+        Ronneberger et al., [U-Net](https://arxiv.org/abs/1505.04597), 2015; the residual form for
+        diffusion follows Ho et al., [Denoising Diffusion Probabilistic
+        Models](https://arxiv.org/abs/2006.11239), 2020, appendix B.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        widths: Sequence[int],
+        block_depth: int,
+        *,
+        channels: int = 3,
+        patch_size: int = 1,
+        norm: str = "batch",
+        embedding_dim: int | None = None,
+        attention_resolutions: Collection[int] = (),
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
+        config = {
+            "image_size": check_integer(image_size, "image_size", minimum=1),
+            "widths": [check_integer(width, "widths", minimum=1) for width in widths],
+            "block_depth": check_integer(block_depth, "block_depth", minimum=1),
+            "channels": check_integer(channels, "channels", minimum=1),
+            "patch_size": check_integer(patch_size, "patch_size", minimum=1),
+            "norm": check_choice(norm, "norm", ("batch", "group")),
+            "embedding_dim": embedding_dim,
+            "attention_resolutions": sorted(attention_resolutions),
+            "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
+        }
+        if not config["widths"]:
+            raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
+        divisor = patch_size * 2 ** (len(config["widths"]) - 1)
+        if image_size % divisor:
+            raise ValueError(
+                f"`image_size` must be a multiple of {divisor}, which is patch_size * 2 ** "
+                f"(number of widths - 1). Received: image_size={image_size}"
+            )
+        noisy = keras.Input((image_size, image_size, channels), name="noisy")
+        noise_rates = keras.Input((1, 1, 1), name="noise_rates")
+        super().__init__([noisy, noise_rates], _unet(noisy, noise_rates, **config), **kwargs)
+        self.config = config
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "trainable": self.trainable} | dict(self.config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        # Keras would return a plain functional model, without this class's configuration.
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+class SinusoidalEmbedding(layers.Layer):
+    r"""Sines and cosines of a number, at frequencies from 1 to `max_frequency`.
+
+    $$e(r) = [\sin(2\pi f_k r), \cos(2\pi f_k r)]_{k = 1, \dots, d/2}$$
+
+    with frequencies $f_k$ in geometric progression, so that both coarse and fine differences of
+    $r$ are easy to tell apart.
+
+    Args:
+        dim: Size of the embedding, even.
+        max_frequency: The highest frequency.
+
+    Call arguments:
+        inputs: A tensor of shape `(..., 1)`, usually noise rates in `[0, 1]`.
+
+    Returns:
+        A tensor of shape `(..., dim)` with values in `[-1, 1]`.
+
+    Reference:
+        Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762), 2017,
+        section 3.5.
+    """
+
+    def __init__(self, dim: int, *, max_frequency: float = 1000.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.dim = 2 * check_integer(dim // 2, "dim", minimum=1)
+        self.max_frequency = check_number(max_frequency, "max_frequency", minimum=1)
+
+    def call(self, inputs: Any) -> Any:
+        frequencies = self.max_frequency ** ops.linspace(0.0, 1.0, self.dim // 2)
+        angles = 2 * math.pi * ops.cast(inputs, "float32") * frequencies
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}
+
+
+def _unet(
+    noisy: Any,
+    noise_rates: Any,
+    *,
+    image_size: int,
+    widths: list[int],
+    block_depth: int,
+    channels: int,
+    patch_size: int,
+    norm: str,
+    embedding_dim: int | None,
+    attention_resolutions: Collection[int],
+    dropout: float,
+) -> Any:
+    resolution = image_size // patch_size
+    embedding = _embed(noise_rates, embedding_dim) if embedding_dim else None
+
+    def stage_block(x: Any, width: int) -> Any:
+        x = _residual_block(x, width, embedding, norm, dropout)
+        return _attend(x, norm) if x.shape[1] in attention_resolutions else x
+
+    x = layers.Conv2D(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
+    rate_map = layers.UpSampling2D(resolution)(noise_rates)
+    x = layers.Concatenate()([x, rate_map])
+    skips = []
+    for width in widths[:-1]:
+        for _ in range(block_depth):
+            x = stage_block(x, width)
+            skips.append(x)
+        x = layers.AveragePooling2D(2)(x)
+    for _ in range(block_depth):
+        x = stage_block(x, widths[-1])
+    for width in reversed(widths[:-1]):
+        x = layers.UpSampling2D(interpolation="bilinear")(x)
+        for _ in range(block_depth):
+            x = stage_block(layers.Concatenate()([x, skips.pop()]), width)
+    # A kernel of zeros: "there is no noise" is the first guess, and a calm one.
+    output_channels = channels * patch_size**2
+    x = layers.Conv2D(output_channels, 1, kernel_initializer="zeros", dtype="float32", name="head")(
+        x
+    )
+    return _to_pixels(x, patch_size, channels)
+
+
+def _embed(noise_rates: Any, embedding_dim: int) -> Any:
+    x = SinusoidalEmbedding(embedding_dim)(noise_rates)
+    x = layers.Dense(embedding_dim, activation="swish")(x)
+    return layers.Dense(embedding_dim, activation="swish")(x)
+
+
+def _residual_block(x: Any, width: int, embedding: Any, norm: str, dropout: float) -> Any:
+    residual = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
+    x = _normalized(x, norm)
+    if embedding is not None:
+        scale = layers.Dense(x.shape[-1])(embedding)
+        shift = layers.Dense(x.shape[-1])(embedding)
+        x = x * (1 + scale) + shift
+    x = layers.Conv2D(width, 3, padding="same", activation="swish")(x)
+    if dropout:
+        x = layers.Dropout(dropout)(x)
+    x = layers.Conv2D(width, 3, padding="same")(x)
+    return layers.Add()([x, residual])
+
+
+def _normalized(x: Any, norm: str) -> Any:
+    if norm == "batch":
+        # The convolution that follows has a scale and a bias of its own.
+        return layers.BatchNormalization(center=False, scale=False)(x)
+    channels = x.shape[-1]
+    groups = math.gcd(channels, max(1, channels // 16))
+    return layers.GroupNormalization(groups, center=False, scale=False)(x)
+
+
+def _attend(x: Any, norm: str) -> Any:
+    height, width, channels = x.shape[1:]
+    tokens = layers.Reshape((height * width, channels))(_normalized(x, norm))
+    heads = max(1, channels // 32)
+    tokens = layers.MultiHeadAttention(heads, channels // heads)(tokens, tokens)
+    return layers.Add()([x, layers.Reshape((height, width, channels))(tokens)])
+
+
+def _to_patches(x: Any, size: int) -> Any:
+    if size == 1:
+        return x
+    height, width, channels = x.shape[1:]
+    x = layers.Reshape((height // size, size, width // size, size * channels))(x)
+    x = layers.Permute((1, 3, 2, 4))(x)
+    return layers.Reshape((height // size, width // size, size * size * channels))(x)
+
+
+def _to_pixels(x: Any, size: int, channels: int) -> Any:
+    if size == 1:
+        return x
+    height, width = x.shape[1:3]
+    x = layers.Reshape((height, width, size, size * channels))(x)
+    x = layers.Permute((1, 3, 2, 4))(x)
+    return layers.Reshape((height * size, width * size, channels))(x)
