@@ -1,4 +1,4 @@
-"""Who may import whom, what importing the package costs, and that all of it is documented."""
+"""Who may import whom, what importing the package loads, and that all of it is documented."""
 
 import ast
 import re
@@ -14,6 +14,7 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__i
 
 # Every module's siblings, `_checks` aside, which all may use.
 ALLOWED = {
+    "_backend": "",
     "_checks": "",
     "_download": "",
     "_jit": "",
@@ -97,8 +98,15 @@ def test_pages_recipes_and_benchmarks_use_public_names_only(path):
     assert not private | inside
 
 
-def test_importing_the_package_loads_no_other_framework_and_no_pyplot():
-    code = f"import sys, imagegen; print(*({HEAVY!r} & sys.modules.keys()))"
+def test_importing_the_package_loads_nothing_heavy_beyond_what_keras_does():
+    # Keras itself imports pyplot where matplotlib is installed (3.15.1).
+    code = f"""
+import sys
+import keras
+before = set(sys.modules)
+import imagegen
+print(*({HEAVY!r} & (sys.modules.keys() - before)))
+"""
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -125,6 +133,6 @@ def test_every_public_name_is_documented_on_exactly_one_page():
     missing = [
         name
         for name in public_names()
-        if name not in documented and not any(d.startswith(f"{name}.") for d in documented)
+        if not any(target == name or target.startswith(f"{name}.") for target in documented)
     ]
     assert not missing
