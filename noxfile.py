@@ -1,6 +1,3 @@
-# /// script
-# dependencies = ["nox>=2025.5"]
-# ///
 """Everything that is done to this project, one session each: `nox -l` lists them."""
 
 import shutil
