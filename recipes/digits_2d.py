@@ -32,8 +32,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     keras.utils.set_random_seed(arguments.seed)
-    train = imagegen.digits(source="mnist", split="train").images
-    test = imagegen.digits(source="mnist", split="test").images
+    train = imagegen.datasets.digits(source="mnist", split="train").images
+    test = imagegen.datasets.digits(source="mnist", split="test").images
 
     steps_per_epoch = -(-len(train) // BATCH_SIZE)
     vae = imagegen.VAE(imagegen.digit_encoder(), imagegen.digit_decoder())

@@ -29,7 +29,7 @@ def _transposed_convolution(images, kernel, bias):
 
 @settings(max_examples=6, deadline=None)
 @given(
-    kernel_size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    kernel_size=st.tuples(st.sampled_from([3, 5, 7]), st.sampled_from([3, 5, 7])),
     size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     channels=st.integers(1, 4),
     filters=st.integers(1, 4),
@@ -48,7 +48,7 @@ def test_sub_pixel_layer_is_a_transposed_convolution(kernel_size, size, channels
     )
 
 
-@pytest.mark.parametrize("kernel_size", [3, 4])
+@pytest.mark.parametrize("kernel_size", [3, 5])
 def test_gradient_equals_that_of_keras(kernel_size):
     # The two layers differ only in how they compute, so an SGD step moves both to the same
     # weights: the gradients of kernel, bias and (through the layer below) of the input agree.
@@ -72,7 +72,7 @@ def test_gradient_equals_that_of_keras(kernel_size):
 
 
 def test_sub_pixel_layer_and_its_weights_survive_serialization():
-    layer = SubPixelConv2DTranspose(3, (3, 4), activation="relu", use_bias=False)
+    layer = SubPixelConv2DTranspose(3, (3, 5), activation="relu", use_bias=False)
     restored = SubPixelConv2DTranspose.from_config(layer.get_config())
     peer = keras.layers.Conv2DTranspose.from_config(layer.get_config())
     images = _array(np.random.default_rng(0), 1, 4, 4, 2)
@@ -90,11 +90,13 @@ def test_sub_pixel_layer_and_its_weights_survive_serialization():
         ("padding", "valid"),
         ("data_format", "channels_first"),
         ("output_padding", 1),
+        ("kernel_size", 4),
+        ("kernel_size", (3, 1)),
     ],
 )
 def test_sub_pixel_layer_refuses_other_functions(name, value):
     with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}="):
-        SubPixelConv2DTranspose(3, 3, **{name: value})
+        SubPixelConv2DTranspose(**{"filters": 3, "kernel_size": 3, name: value})
 
 
 def test_latent_sampler_has_the_mean_and_variance_it_is_told():

@@ -57,13 +57,12 @@ def list_presets() -> dict[str, Preset]:
         What is known about each preset, by name.
 
     Example:
+        ```python
+        import imagegen
 
-    ```python
-    import imagegen
-
-    for name, preset in imagegen.list_presets().items():
-        print(name, preset.description)
-    ```
+        for name, preset in imagegen.list_presets().items():
+            print(name, preset.description)
+        ```
     """
     entries = json.loads((_FOLDER / "presets.json").read_text(encoding="utf-8"))
     return {name: Preset(name=name, **entry) for name, entry in sorted(entries.items())}
@@ -87,18 +86,17 @@ def save_preset(model: keras.Model, path: str | Path) -> str:
         ValueError: When `path` has another ending, or a weight is NaN or infinite.
 
     Example:
+        ```python
+        import tempfile
+        from pathlib import Path
 
-    ```python
-    import tempfile
-    from pathlib import Path
+        import keras
+        from imagegen import VAE, digit_decoder, digit_encoder, save_preset
 
-    import keras
-    from imagegen import VAE, digit_decoder, digit_encoder, save_preset
-
-    path = Path(tempfile.mkdtemp()) / "untrained.keras"
-    save_preset(VAE(digit_encoder(), digit_decoder()), path)
-    assert isinstance(keras.saving.load_model(path), VAE)
-    ```
+        path = Path(tempfile.mkdtemp()) / "untrained.keras"
+        save_preset(VAE(digit_encoder(), digit_decoder()), path)
+        assert isinstance(keras.saving.load_model(path), VAE)
+        ```
     """
     path = Path(path)
     if path.suffix != ".keras":

@@ -48,18 +48,17 @@ class VAE(keras.Model):
         ValueError: When `encoder` and `decoder` do not fit together, or `beta` is negative.
 
     Example:
+        ```python
+        import numpy as np
+        from imagegen import VAE, digit_decoder, digit_encoder
 
-    ```python
-    import numpy as np
-    from imagegen import VAE, digit_decoder, digit_encoder
-
-    images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype="uint8")
-    vae = VAE(digit_encoder(), digit_decoder())
-    vae.compile("adam")
-    vae.fit(images, batch_size=4, verbose=0)
-    mean, log_variance = vae.encode(images)
-    assert vae.decode(mean).shape == images.shape
-    ```
+        images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype="uint8")
+        vae = VAE(digit_encoder(), digit_decoder())
+        vae.compile("adam")
+        vae.fit(images, batch_size=4, verbose=0)
+        mean, log_variance = vae.encode(images)
+        assert vae.decode(mean).shape == images.shape
+        ```
 
     Reference:
         [Kingma and Welling, 2013](https://arxiv.org/abs/1312.6114), equation 10 and appendix B;
@@ -93,13 +92,12 @@ class VAE(keras.Model):
             ValueError: When there is no such preset, it is damaged, or it is no VAE.
 
         Example:
+            ```python
+            from imagegen import VAE
 
-        ```python
-        from imagegen import VAE
-
-        vae = VAE.from_preset("digits-2d")
-        digit = vae.decode([[0.0, 0.0]])
-        ```
+            vae = VAE.from_preset("digits-2d")
+            digit = vae.decode([[0.0, 0.0]])
+            ```
         """
         return presets.load(name, cls)
 
@@ -216,12 +214,11 @@ def digit_encoder(latent_dim: int = 2) -> keras.Model:
         `(mean, log_variance)`, each of shape `(batch, latent_dim)`.
 
     Example:
+        ```python
+        from imagegen import digit_encoder
 
-    ```python
-    from imagegen import digit_encoder
-
-    assert digit_encoder().count_params() == 69_076
-    ```
+        assert digit_encoder().count_params() == 69_076
+        ```
     """
     latent_dim = check_integer(latent_dim, "latent_dim", minimum=1)
     images = keras.Input((28, 28, 1), name="images")
@@ -245,12 +242,11 @@ def digit_decoder(latent_dim: int = 2) -> keras.Model:
         `(batch, 28, 28, 1)`, from 0 to 1.
 
     Example:
+        ```python
+        from imagegen import digit_decoder
 
-    ```python
-    from imagegen import digit_decoder
-
-    assert digit_decoder().count_params() == 65_089
-    ```
+        assert digit_decoder().count_params() == 65_089
+        ```
     """
     latent_dim = check_integer(latent_dim, "latent_dim", minimum=1)
     latents = keras.Input((latent_dim,), name="latents")
