@@ -61,7 +61,7 @@ def counted_petals(image, flower):
 
 @pytest.mark.parametrize("image_size", [32, 64, 256])
 def test_captions_agree_with_the_pixels(image_size):
-    drawn = captioned_flowers(24 if image_size == 256 else 500, image_size=image_size, seed=11)
+    drawn = captioned_flowers(24 if image_size == 256 else 250, image_size=image_size, seed=11)
     middle = slice(image_size // 2 - 1, image_size // 2 + 1)
     for image, text, flower in zip(*drawn, strict=True):
         _, petal, count, _, center, _, background = CAPTION.fullmatch(text).groups()
@@ -149,9 +149,9 @@ def test_colors_are_far_apart():
 
 
 def test_small_pictures_are_large_ones_averaged():
-    attributes = [sample_attributes(np.random.default_rng(seed)) for seed in range(100)]
+    attributes = [sample_attributes(np.random.default_rng(seed)) for seed in range(50)]
     small, large = (draw_flowers(attributes, size).astype(float) for size in (64, 256))
-    difference = np.abs(small - large.reshape(100, 64, 4, 64, 4, 3).mean((2, 4)))
+    difference = np.abs(small - large.reshape(50, 64, 4, 64, 4, 3).mean((2, 4)))
     # With hard edges the petals alone raise both three- to sevenfold.
     assert difference.mean() < 1
     assert np.quantile(difference, 0.99) < 12
@@ -203,6 +203,8 @@ def test_no_flowers_and_one_pixel_are_fine():
         ({"num_petals": 13}, "num_petals"),
         ({"num_petals": 5.5}, "num_petals"),
         ({"petal_color": "mauve"}, "petal_color"),
+        ({"center_color": "mauve"}, "center_color"),
+        ({"background_color": "mauve"}, "background_color"),
         ({"center_color": "red"}, "must differ"),
         ({"background_color": "yellow"}, "must differ"),
         ({"pattern": "checks"}, "pattern"),

@@ -256,6 +256,13 @@ def test_a_changed_archive_is_decoded_anew(data):
     assert len(datasets.flowers(image_size=8).images) == 3
 
 
+def test_an_archive_of_another_time_is_decoded_anew(data, tmp_path):
+    for seconds in (1, 2):
+        os.utime(data / "102flowers.tgz", (seconds, seconds))
+        datasets.flowers(image_size=8)
+        assert len(decoded_copies(tmp_path)) == seconds
+
+
 @pytest.mark.parametrize("keep", [0, 10, 1000, -1])
 def test_a_damaged_copy_is_decoded_anew(data, tmp_path, keep):
     expected = datasets.flowers(image_size=8).images
@@ -303,6 +310,24 @@ def test_the_embedded_default_comes_with_one_warning(load, monkeypatch):
     assert warned[0].filename == __file__
     embedded = load("uci" if load is datasets.digits else "captioned")
     np.testing.assert_array_equal(loaded.images, embedded.images)
+
+
+def test_originals_are_downloaded_to_the_cache(good_files, tmp_path, monkeypatch):
+    fetched = {}
+
+    def fetch(url, path, **checksum):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(good_files[path.name])
+        fetched[url] = (path, checksum)
+        return path
+
+    monkeypatch.setattr(datasets, "fetch", fetch)
+    assert datasets.digits().images.shape == (40, 28, 28, 1)
+    assert datasets.flowers(image_size=8).images.shape == (NUM_PHOTOGRAPHS, 8, 8, 3)
+    for url, (path, checksum) in fetched.items():
+        assert path == tmp_path / "cache" / url.rsplit("/")[-1]
+        assert [len(digest) for digest in checksum.values()] in ([64], [32])
+    assert len(fetched) == 3
 
 
 @pytest.mark.parametrize("load", [datasets.digits, datasets.flowers])
@@ -362,8 +387,16 @@ def test_truncated_files_are_refused(data, good_files, name, fraction):
         LOADERS[name]()
 
 
+@pytest.mark.parametrize("lost", [1, 4, 8])
+def test_an_archive_that_lost_its_last_bytes_is_refused(data, good_files, lost):
+    """All photographs are there, but not the checksum that says they are right."""
+    (data / "102flowers.tgz").write_bytes(good_files["102flowers.tgz"][:-lost])
+    with pytest.raises(ValueError, match=r"102flowers\.tgz must be "):
+        datasets.flowers(image_size=8)
+
+
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     name=st.sampled_from(["mnist.npz", "imagelabels.mat"]),
@@ -443,6 +476,26 @@ def test_a_zip_bomb_is_refused_unread(data, monkeypatch):
     monkeypatch.setattr(np, "load", None)
     with pytest.raises(ValueError, match="unpacks to more than 30000 bytes"):
         datasets.digits()
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int32", "int64", "float32", "float64"]
+)
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 4, 5, 1000])
+def test_labels_are_those_that_scipy_writes(data, dtype, compressed, number):
+    labels = np.random.default_rng(number).integers(1, 103, (1, number)).astype(dtype)
+    arrays = {"before": np.ones((3, 5)), "labels": labels, "after": np.zeros(3, "uint8")}
+    scipy.io.savemat(data / "imagelabels.mat", arrays, do_compression=compressed)
+    read = datasets._species_labels(data / "imagelabels.mat")
+    np.testing.assert_array_equal(read, labels[0].astype(int) - 1)
+
+
+def test_labels_that_unpack_to_too_much_are_refused(data):
+    labels = np.ones((1, 1 << 21), "uint8")
+    scipy.io.savemat(data / "imagelabels.mat", {"labels": labels}, do_compression=True)
+    with pytest.raises(ValueError, match="breaks off or is too large"):
+        datasets.flowers(image_size=8)
 
 
 @pytest.mark.parametrize("labels", [[[0, 1]], [[1, 103]], [[1.5, 2]], [[]], [["rose", "lily"]]])

@@ -103,6 +103,7 @@ def test_a_server_that_cannot_resume_sends_all_again(server, tmp_path):
     server.resumable = False
     fetch(server.url, path, sha256=SHA256)
     assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-"]
 
 
 @pytest.mark.parametrize("rest", [b"wrong", CONTENT, CONTENT + b"more", b"x" * len(CONTENT)])

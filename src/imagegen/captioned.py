@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from imagegen._checks import check_choice, check_integer, check_number
 
@@ -226,9 +227,9 @@ def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -
     """
     check_integer(image_size, "image_size", minimum=1)
     images = np.empty((len(attributes), image_size, image_size, 3), "uint8")
-    # As many at once as fit the processor's cache: three times faster than all at once.
+    # As many at once as fit the processor's cache: of a thousand, two to four times faster than all.
     step = max(1, 2**15 // image_size**2)
-    for start in range(0, len(attributes), step):
+    for start in tqdm(range(0, len(attributes), step), desc="drawing", delay=1, leave=False):
         chosen = slice(start, start + step)
         images[chosen] = _draw(attributes[chosen], image_size)
     return images

@@ -5,11 +5,14 @@ import hashlib
 import io
 import os
 import re
+import struct
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +41,13 @@ _NUM_PHOTOGRAPHS = 8189
 # What is beyond these is no digit, no label and no photograph, but an attempt to fill the memory.
 _MAX_PHOTOGRAPH_BYTES = 1 << 24
 _MAX_DIGITS_BYTES = 1 << 28
+_MAX_LABELS_BYTES = 1 << 20
+# The types of a MAT-file's elements that `imagelabels.mat` can have.
+_MAT_NUMBERS = {
+    **{1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4"},
+    **{9: "<f8", 12: "<i8", 13: "<u8"},
+}
+_MAT_MATRIX, _MAT_COMPRESSED = 14, 15
 # Part of the name of a decoded copy: raise it when `_photograph` changes what it returns.
 _DECODING = 1
 # The species, in the order of their labels.
@@ -264,8 +274,8 @@ def _original(name: str, url: str, **checksum: str) -> Path:
 def _reading(path: Path, what: str) -> Iterator[None]:
     """Turns any failure to read `path` into an error that names it.
 
-    What the parsers below raise for a damaged file is theirs to choose: a ValueError, KeyError,
-    TypeError, MemoryError, tokenizer's error and more were seen in a thousand damaged files.
+    Which errors a parser raises for a damaged file is its own affair: a thousand damaged NumPy
+    archives raised eight kinds, the Python tokenizer's among them.
     """
     try:
         yield
@@ -366,15 +376,52 @@ def _drawn(image_size: int, split: str | None) -> Flowers:
 
 def _species_labels(path: Path) -> np.ndarray:
     """Reads the labels of all photographs, counted from 0, in the order of their file numbers."""
-    import scipy.io
-
     with _reading(path, f"a MAT-file with labels from 1 to {len(FLOWER_NAMES)}"):
-        labels = scipy.io.loadmat(path, variable_names=["labels"])["labels"].ravel()
+        labels = _mat_array(path.read_bytes(), b"labels")
         if not np.array_equal(labels, labels.astype("int64")):
             raise ValueError(f"the labels are no whole numbers, but {labels.dtype}")
         if labels.min() < 1 or labels.max() > len(FLOWER_NAMES):
             raise ValueError(f"the labels are {labels.min()} to {labels.max()}")
     return labels.astype("int64") - 1
+
+
+def _mat_array(content: bytes, name: bytes) -> np.ndarray:
+    """Reads one real array from a MAT-file of version 5, flattened.
+
+    Not by SciPy, whose reader ends the whole process with a segmentation fault on some damaged
+    files.
+    """
+    if content[126:128] != b"IM":
+        raise ValueError("it is no little-endian MAT-file of version 5")
+    for kind, data in _mat_elements(content[128:]):
+        if kind == _MAT_COMPRESSED:
+            unpacker = zlib.decompressobj()
+            unpacked = unpacker.decompress(data, _MAX_LABELS_BYTES)
+            if not unpacker.eof:
+                raise ValueError("its compressed data breaks off or is too large")
+            kind, data = next(_mat_elements(unpacked))
+        if kind == _MAT_MATRIX:
+            _, (_, shape), (_, found), (number_type, values) = islice(_mat_elements(data), 4)
+            if found == name:
+                array = np.frombuffer(values, _MAT_NUMBERS[number_type])
+                if len(array) != np.frombuffer(shape, "<i4").prod(dtype="int64"):
+                    raise ValueError("its shape doesn't fit its data")
+                return array
+    raise ValueError(f"it has no {name.decode()}")
+
+
+def _mat_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields the type and the data of each element that `content` is made of."""
+    end = 0
+    while end < len(content):
+        kind, size = struct.unpack_from("<II", content, end)
+        start = end + 8
+        if small_size := kind >> 16:  # Up to four bytes are part of the tag.
+            kind, size, start = kind & 0xFFFF, small_size, end + 4
+        if start + size > len(content):
+            raise ValueError("it breaks off")
+        yield kind, content[start : start + size]
+        end = start + size if kind == _MAT_COMPRESSED else start + size + -(start + size) % 8
 
 
 def _decoded_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -439,7 +486,8 @@ def _members(archive: Path) -> Iterator[tuple[int, bytes]]:
 def _photograph(content: bytes, image_size: int) -> np.ndarray:
     """Decodes a photograph to its largest centred square, resized with antialiasing."""
     with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-        # The decoder can halve on the way, four times as fast; the last halving is left to Lanczos.
+        # The decoder can halve on the way: 1.4 instead of 3.3 ms for one of 500 x 667 pixels, with
+        # a mean difference of one grey level, since the last halving is left to the Lanczos filter.
         image.draft("RGB", (2 * image_size, 2 * image_size))
         left, top = (image.width - image.height) / 2, (image.height - image.width) / 2
         left, top = max(left, 0), max(top, 0)
