@@ -57,7 +57,8 @@ def tests_torch(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, executing every page, and check the built HTML."""
-    install(session, "docs")
+    install(session, "docs", "test")
+    session.run("pytest", "--quiet", "tests/test_pages.py")
     session.run("mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})
     session.run("python", "docs/_machinery/check_site.py", "site")
 
