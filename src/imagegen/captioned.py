@@ -227,7 +227,7 @@ def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -
     """
     check_integer(image_size, "image_size", minimum=1)
     images = np.empty((len(attributes), image_size, image_size, 3), "uint8")
-    # As many at once as fit the processor's cache: of a thousand, two to four times faster than all.
+    # As many at once as fit the processor's cache: two to four times faster than a thousand.
     step = max(1, 2**15 // image_size**2)
     for start in tqdm(range(0, len(attributes), step), desc="drawing", delay=1, leave=False):
         chosen = slice(start, start + step)

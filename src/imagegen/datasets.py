@@ -405,7 +405,7 @@ def _mat_array(content: bytes, name: bytes) -> np.ndarray:
             if found == name:
                 array = np.frombuffer(values, _MAT_NUMBERS[number_type])
                 if len(array) != np.frombuffer(shape, "<i4").prod(dtype="int64"):
-                    raise ValueError("its shape doesn't fit its data")
+                    raise ValueError("its data doesn't fill its shape")
                 return array
     raise ValueError(f"it has no {name.decode()}")
 
@@ -418,8 +418,6 @@ def _mat_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
         start = end + 8
         if small_size := kind >> 16:  # Up to four bytes are part of the tag.
             kind, size, start = kind & 0xFFFF, small_size, end + 4
-        if start + size > len(content):
-            raise ValueError("it breaks off")
         yield kind, content[start : start + size]
         end = start + size if kind == _MAT_COMPRESSED else start + size + -(start + size) % 8
 
