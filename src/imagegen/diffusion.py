@@ -217,6 +217,7 @@ class DiffusionModel(keras.Model):
         Returns:
             Normalized clean samples, float32 of the shape of `noisy`.
         """
+        noisy = ops.convert_to_tensor(noisy, "float32")
         times = ops.reshape(ops.convert_to_tensor(time, "float32"), (-1,))
         times = ops.broadcast_to(times, (ops.shape(noisy)[0],))
         times = ops.reshape(times, (-1,) + (1,) * len(self.sample_shape))

@@ -1,0 +1,12 @@
+"""What every test file shares."""
+
+import os
+
+# Before Keras is imported: a test file may import it ahead of the package.
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+from hypothesis import settings
+
+# The first example of a test compiles what it calls, so that a limit per example means nothing.
+settings.register_profile("imagegen", deadline=None)
+settings.load_profile("imagegen")

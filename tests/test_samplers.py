@@ -1,0 +1,124 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+from strategies import cosine_schedules, normal, seeds
+
+import imagegen
+from imagegen.samplers import advance, initial_noise, levels
+
+
+def sample(schedule, denoise, noisy, num_steps, stops=None, sampler=imagegen.DDIM()):
+    """Runs all steps, in one call or stopping at `stops` on the way."""
+    table = ops.convert_to_tensor(levels(schedule, num_steps))
+    noisy = ops.convert_to_tensor(noisy)
+    state = sampler.init(noisy)
+    stops = [0, *(stops or []), num_steps]
+    for start, stop in itertools.pairwise(stops):
+        noisy, clean, state = advance(sampler, denoise, noisy, state, table, start, stop)
+    return ops.convert_to_numpy(noisy), ops.convert_to_numpy(clean)
+
+
+def gaussian_denoiser(schedule, mean, deviation):
+    """E[x | noisy] where x is normal: what a perfect network would give."""
+
+    def denoise(noisy, time):
+        noise_rate, signal_rate = schedule(time)
+        gain = signal_rate * deviation**2 / ((signal_rate * deviation) ** 2 + noise_rate**2)
+        return mean + gain * (noisy - signal_rate * mean)
+
+    return denoise
+
+
+@settings(max_examples=25)
+@given(
+    cosine_schedules(),
+    st.integers(1, 40),
+    st.floats(-2, 2),
+    st.floats(0.1, 2),
+    seeds,
+)
+def test_ddim_on_a_gaussian_is_the_float64_recursion(schedule, num_steps, mean, deviation, seed):
+    noisy = normal(seed, 8, 2)
+    generated, _ = sample(schedule, gaussian_denoiser(schedule, mean, deviation), noisy, num_steps)
+
+    # Everything is linear, so a step only moves mean and deviation of the sample's distribution.
+    start, end = np.arccos(np.float64([schedule.max_signal_rate, schedule.min_signal_rate]))
+    times = np.append(1 - np.arange(num_steps) / num_steps, np.nan)
+    angles = (1 - times) * start + times * end
+    noise_rates, signal_rates = np.sin(angles), np.cos(angles)
+    noise_rates[-1], signal_rates[-1] = 0, 1
+    expected = noisy.astype("float64")
+    for step in range(num_steps):
+        noise_rate, signal_rate = noise_rates[step], signal_rates[step]
+        gain = signal_rate * deviation**2 / ((signal_rate * deviation) ** 2 + noise_rate**2)
+        clean = mean + gain * (expected - signal_rate * mean)
+        noise = (expected - signal_rate * clean) / noise_rate
+        expected = signal_rates[step + 1] * clean + noise_rates[step + 1] * noise
+    np.testing.assert_allclose(generated, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_ddim_with_many_steps_reaches_the_gaussian_itself():
+    schedule, mean, deviation = imagegen.CosineSchedule(0.001, 1.0), 0.7, 0.3
+    noisy = normal(0, 1000, 1)
+    generated, _ = sample(schedule, gaussian_denoiser(schedule, mean, deviation), noisy, 500)
+    np.testing.assert_allclose(generated, mean + deviation * noisy, atol=0.02)
+
+
+@given(st.lists(st.integers(0, 12), max_size=4))
+@settings(max_examples=15)
+def test_stopping_on_the_way_changes_nothing(stops):
+    schedule = imagegen.CosineSchedule()
+    denoise = gaussian_denoiser(schedule, 0.5, 0.5)
+    noisy = normal(1, 3, 4)
+    whole, _ = sample(schedule, denoise, noisy, 12)
+    in_parts, _ = sample(schedule, denoise, noisy, 12, sorted(stops))
+    np.testing.assert_array_equal(whole, in_parts)
+
+
+def test_the_last_step_returns_the_clean_sample():
+    schedule = imagegen.CosineSchedule()
+    generated, clean = sample(schedule, gaussian_denoiser(schedule, 0, 1), normal(2, 5, 3), 7)
+    np.testing.assert_array_equal(generated, clean)
+
+
+@given(cosine_schedules(), st.integers(1, 1000))
+def test_every_table_has_the_same_length_and_ends_clean(schedule, num_steps):
+    table = levels(schedule, num_steps)
+    assert table.shape == (1001, 3)
+    assert (table[:num_steps, 1] > 0).all()
+    np.testing.assert_array_equal(table[num_steps:], np.float32([[0, 0, 1]] * (1001 - num_steps)))
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 1001, 2.5, True, "20"])
+def test_an_impossible_number_of_steps_is_refused(num_steps):
+    with pytest.raises(ValueError, match=r"`num_steps`.*Received"):
+        levels(imagegen.CosineSchedule(), num_steps)
+
+
+@given(seeds, st.integers(1, 6), st.integers(1, 6))
+def test_sample_i_of_the_initial_noise_is_the_same_in_any_batch(seed, count, other_count):
+    noise, other = (initial_noise(n, (2, 3), seed) for n in (count, other_count))
+    shared = min(count, other_count)
+    np.testing.assert_array_equal(noise[:shared], other[:shared])
+
+
+def test_initial_noise_is_standard_normal_and_independent():
+    noise = initial_noise(200, (500,), seed=3).astype("float64")
+    assert noise.mean() == pytest.approx(0, abs=0.015)
+    assert noise.std() == pytest.approx(1, abs=0.015)
+    correlations = np.corrcoef(noise)[~np.eye(200, dtype=bool)]
+    assert np.abs(correlations).max() < 0.25
+    assert not np.array_equal(noise, initial_noise(200, (500,), seed=4))
+
+
+def test_a_level_is_what_the_schedule_says():
+    schedule = imagegen.CosineSchedule()
+    time, noise_rate, signal_rate = levels(schedule, 4)[1]
+    assert time == 0.75
+    expected = [float(keras.ops.convert_to_numpy(rate)) for rate in schedule(0.75)]
+    np.testing.assert_allclose([noise_rate, signal_rate], expected, rtol=1e-6)

@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import normal
+
+import imagegen
+from imagegen.unet import SinusoidalEmbedding
+
+EVERY_OPTION = {
+    "patch_size": 2,
+    "norm": "group",
+    "embedding_dim": 8,
+    "attention_resolutions": [4],
+    "dropout": 0.1,
+}
+
+
+def small(**options) -> imagegen.UNet:
+    return imagegen.UNet(16, [8, 16], 1, **options)
+
+
+def with_random_head(network: imagegen.UNet) -> imagegen.UNet:
+    """The last kernel is 0 at first, so that nothing could be seen behind it."""
+    head = network.get_layer("head")
+    head.kernel.assign(normal(9, *head.kernel.shape))
+    return network
+
+
+def predicted(network, noisy, noise_rates, **options):
+    return keras.ops.convert_to_numpy(network([noisy, noise_rates], **options))
+
+
+def test_the_books_network_has_the_books_size():
+    assert imagegen.UNet(64, [32, 64, 96, 128], 2).count_params() == 1_943_525
+
+
+@pytest.mark.parametrize("options", [{}, EVERY_OPTION])
+def test_the_first_guess_is_no_noise(options):
+    output = predicted(small(**options), normal(0, 2, 16, 16, 3), np.full((2, 1, 1, 1), 0.5))
+    assert output.shape == (2, 16, 16, 3)
+    assert not output.any()
+
+
+@pytest.mark.parametrize("options", [{}, EVERY_OPTION])
+def test_the_noise_rate_matters(options):
+    network = with_random_head(small(**options))
+    noisy = normal(0, 1, 16, 16, 3)
+    low, high = (predicted(network, noisy, np.full((1, 1, 1, 1), rate)) for rate in (0.1, 0.9))
+    assert np.abs(low - high).max() > 1e-3
+
+
+@pytest.mark.parametrize("options", [{}, EVERY_OPTION])
+def test_pictures_of_a_batch_are_independent(options):
+    network = with_random_head(small(**options))
+    noisy, noise_rates = normal(0, 3, 16, 16, 3), np.float32([0.2, 0.5, 0.9]).reshape(3, 1, 1, 1)
+    together = predicted(network, noisy, noise_rates)
+    for i in range(3):
+        alone = predicted(network, noisy[i : i + 1], noise_rates[i : i + 1])
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, EVERY_OPTION])
+def test_a_copy_from_the_configuration_computes_the_same(options):
+    network = with_random_head(small(**options))
+    copy = imagegen.UNet.from_config(network.get_config())
+    copy.set_weights(network.get_weights())
+    inputs = normal(0, 2, 16, 16, 3), np.full((2, 1, 1, 1), 0.5)
+    np.testing.assert_array_equal(predicted(network, *inputs), predicted(copy, *inputs))
+
+
+def test_a_patch_moves_with_its_pixels():
+    """With patches, shifting the input by whole patches shifts the patches, not their insides."""
+    from imagegen.unet import _to_patches, _to_pixels
+
+    picture = keras.Input((8, 8, 3))
+    patches = keras.Model(picture, _to_patches(picture, 2))
+    pixels = normal(0, 1, 8, 8, 3)
+    expected = pixels.reshape(1, 4, 2, 4, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(1, 4, 4, 12)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(patches(pixels)), expected)
+    there_and_back = keras.Model(picture, _to_pixels(_to_patches(picture, 2), 2, 3))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(there_and_back(pixels)), pixels)
+
+
+def test_patches_quarter_the_work():
+    plain, patched = (imagegen.UNet(32, [8, 16], 1, patch_size=size) for size in (1, 2))
+    assert plain.get_layer("stem").output.shape[1:3] == (32, 32)
+    assert patched.get_layer("stem").output.shape[1:3] == (16, 16)
+
+
+@given(st.floats(0, 1, width=32))
+def test_the_sinusoidal_embedding_is_its_formula(rate):
+    embedding = keras.ops.convert_to_numpy(SinusoidalEmbedding(8)(np.float32([[rate]])))[0]
+    angles = 2 * np.pi * np.float64(rate) * 1000 ** np.linspace(0, 1, 4)
+    np.testing.assert_allclose(embedding, [*np.sin(angles), *np.cos(angles)], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"image_size": 15}, "image_size"),
+        ({"image_size": 0}, "image_size"),
+        ({"widths": []}, "widths"),
+        ({"widths": [8, 0]}, "widths"),
+        ({"block_depth": 0}, "block_depth"),
+        ({"norm": "layer"}, "norm"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"patch_size": 3}, "image_size"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments, name):
+    arguments = {"image_size": 16, "widths": [8, 16], "block_depth": 1} | arguments
+    with pytest.raises(ValueError, match=rf"`{name}`.*Received"):
+        imagegen.UNet(**arguments)
