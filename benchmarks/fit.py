@@ -9,11 +9,11 @@ The two take turns, so that a busy machine slows both.
 import statistics
 import time
 
+import imagegen
+
 import jax
 import keras
 import numpy as np
-
-import imagegen
 
 BATCH_SIZE, STEPS, ROUNDS = 16, 200, 7
 

@@ -7,14 +7,15 @@ stepped eagerly, and one compilation for 4, 20 and 50 steps. The contenders take
 busy machine slows all of them.
 """
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
 
+import imagegen
+
 import jax
 import numpy as np
-
-import imagegen
 
 NUM_IMAGES, NUM_STEPS, ROUNDS = 16, 20, 7
 
@@ -43,7 +44,7 @@ def main() -> None:
     def eager_steps() -> None:
         step, table = imagegen.DDIM().step, levels(model.schedule)
         samples = jax.numpy.asarray(noisy)
-        for now, after in zip(table[:-1], table[1:], strict=True):
+        for now, after in itertools.pairwise(table):
             samples, _, _ = step(model.denoise, samples, now, after, ())
         samples.block_until_ready()
 

@@ -29,7 +29,7 @@ def main() -> None:
     for module in ("keras", "imagegen"):  # Fills the file cache.
         seconds_to_import(module)
     pairs = [(seconds_to_import("keras"), seconds_to_import("imagegen")) for _ in range(ROUNDS)]
-    keras_seconds, imagegen_seconds = (statistics.median(times) for times in zip(*pairs))
+    keras_seconds, imagegen_seconds = map(statistics.median, zip(*pairs, strict=True))
     print(f"import keras     {keras_seconds:.2f} s")
     print(f"import imagegen  {imagegen_seconds:.2f} s")
     print(f"{imagegen_seconds - keras_seconds:.2f} s more than Keras (claim: at most 0.3)")

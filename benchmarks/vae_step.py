@@ -25,10 +25,10 @@ CONTENDERS = {  # Backend, and whether the decoder's layers are Keras's own.
 
 def serve(name: str) -> None:
     """Times `STEPS` training steps for each line that comes in, and answers in seconds a step."""
+    import imagegen
+
     import keras
     import numpy as np
-
-    import imagegen
 
     def plain(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, imagegen.SubPixelConv2DTranspose):

@@ -13,10 +13,10 @@ The last line reports the mean negative ELBO of the 10,000 test digits, which tr
 import argparse
 from pathlib import Path
 
+import imagegen
+
 import keras
 import numpy as np
-
-import imagegen
 
 BATCH_SIZE = 128
 PEAK_LEARNING_RATE = 2e-3

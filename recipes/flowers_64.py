@@ -17,10 +17,10 @@ import csv
 import pathlib
 import time
 
+import imagegen
+
 import keras
 import numpy as np
-
-import imagegen
 
 SEED = 17
 

@@ -11,10 +11,10 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "src"))
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import imagegen
+
 import keras
 import numpy as np
-
-import imagegen
 
 
 def device_memory() -> int:

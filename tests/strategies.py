@@ -1,9 +1,9 @@
 """What the tests draw from."""
 
+import imagegen
+
 import numpy as np
 from hypothesis import strategies as st
-
-import imagegen
 
 times = st.floats(0, 1, width=32)
 rates = st.floats(0.01, 1)

@@ -6,12 +6,6 @@ import math
 import re
 from collections import Counter
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates, uniform_filter1d
-
 from imagegen.captioned import (
     COLORS,
     PATTERNS,
@@ -21,6 +15,12 @@ from imagegen.captioned import (
     draw_flowers,
     sample_attributes,
 )
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates, uniform_filter1d
 
 NAMES = list(COLORS)
 COUNTS = "three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905

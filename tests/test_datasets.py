@@ -7,14 +7,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from imagegen import datasets
+
 import numpy as np
 import pytest
 import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from imagegen import datasets
 
 NUM_PHOTOGRAPHS = 40
 REAL_DATA = os.environ.get("IMAGEGEN_DATA")

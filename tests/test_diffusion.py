@@ -1,3 +1,5 @@
+import imagegen
+
 import keras
 import numpy as np
 import pytest
@@ -5,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from strategies import normal
-
-import imagegen
 
 SIZE = 8
 

@@ -6,10 +6,10 @@ import socket
 import threading
 import time
 
-import pytest
-
 from imagegen import _download
 from imagegen._download import DownloadError, cache_folder, fetch, file_sha256
+
+import pytest
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -5,15 +5,6 @@ import re
 import subprocess
 import sys
 
-import keras
-import matplotlib
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from PIL import Image, ImageSequence
-
 from imagegen.images import (
     Animation,
     ShowGenerated,
@@ -23,6 +14,15 @@ from imagegen.images import (
     to_float,
     to_uint8,
 )
+
+import keras
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageSequence
 
 matplotlib.use("Agg")
 

@@ -1,3 +1,5 @@
+from imagegen.interpolation import concept_vector, latent_grid, lerp, slerp, walk
+
 import keras
 import numpy as np
 import pytest
@@ -5,8 +7,6 @@ import scipy.stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from imagegen.interpolation import concept_vector, latent_grid, lerp, slerp, walk
 
 times = st.floats(0, 1)
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)

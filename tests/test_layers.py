@@ -1,13 +1,13 @@
 """Laws of the shared layers."""
 
+from imagegen.layers import LatentSampler, SubPixelConv2DTranspose
+
 import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
-
-from imagegen.layers import LatentSampler, SubPixelConv2DTranspose
 
 
 def _array(rng, *shape):

@@ -5,15 +5,15 @@ import json
 import re
 import zipfile
 
+from imagegen import presets
+from imagegen._download import DownloadError, file_sha256
+from imagegen.vae import VAE, digit_decoder, digit_encoder
+
 import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
-
-from imagegen import presets
-from imagegen._download import DownloadError, file_sha256
-from imagegen.vae import VAE, digit_decoder, digit_encoder
 
 
 def _network(seed=0):

@@ -1,5 +1,8 @@
 import itertools
 
+import imagegen
+from imagegen.samplers import advance, initial_noise, levels
+
 import keras
 import numpy as np
 import pytest
@@ -7,9 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from strategies import cosine_schedules, normal, seeds
-
-import imagegen
-from imagegen.samplers import advance, initial_noise, levels
 
 
 def sample(schedule, denoise, noisy, num_steps, stops=None, sampler=imagegen.DDIM()):

@@ -1,11 +1,11 @@
+import imagegen
+
 import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cosine_schedules, normal, predictions, rates, seeds, times
-
-import imagegen
 
 
 def evaluated(schedule, times) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,11 @@
+import imagegen
+
 import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import normal
-
-import imagegen
-from imagegen.unet import SinusoidalEmbedding
 
 EVERY_OPTION = {
     "patch_size": 2,
@@ -91,7 +90,7 @@ def test_patches_quarter_the_work():
 
 @given(st.floats(0, 1, width=32))
 def test_the_sinusoidal_embedding_is_its_formula(rate):
-    embedding = keras.ops.convert_to_numpy(SinusoidalEmbedding(8)(np.float32([[rate]])))[0]
+    embedding = keras.ops.convert_to_numpy(imagegen.SinusoidalEmbedding(8)(np.float32([[rate]])))[0]
     angles = 2 * np.pi * np.float64(rate) * 1000 ** np.linspace(0, 1, 4)
     np.testing.assert_allclose(embedding, [*np.sin(angles), *np.cos(angles)], atol=2e-3)
 

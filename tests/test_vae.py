@@ -1,5 +1,7 @@
 """Laws of the variational autoencoder."""
 
+from imagegen.vae import VAE, digit_decoder, digit_encoder
+
 import keras
 import numpy as np
 import pytest
@@ -7,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 from scipy import stats
-
-from imagegen.vae import VAE, digit_decoder, digit_encoder
 
 
 def _tiny_networks(latent_dim=2):

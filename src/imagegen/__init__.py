@@ -25,9 +25,11 @@ from imagegen.interpolation import lerp as lerp
 from imagegen.interpolation import slerp as slerp
 from imagegen.interpolation import walk as walk
 from imagegen.layers import LatentSampler as LatentSampler
+from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
 from imagegen.presets import Preset as Preset
 from imagegen.presets import list_presets as list_presets
+from imagegen.presets import save_preset as save_preset
 from imagegen.samplers import DDIM as DDIM
 from imagegen.samplers import Level as Level
 from imagegen.samplers import Sampler as Sampler

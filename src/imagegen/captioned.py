@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from imagegen._checks import check_choice, check_integer, check_number
+
 import numpy as np
 from tqdm import tqdm
-
-from imagegen._checks import check_choice, check_integer, check_number
 
 # Any two are more than 110 apart in RGB. Light, shade and patterns scale all three channels alike,
 # so what tells colours apart in a picture is each pixel over its largest channel. There, any two

@@ -16,14 +16,14 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
-
 from imagegen._checks import check_choice, check_integer, check_number
 from imagegen._download import DownloadError, cache_folder, fetch
 from imagegen.captioned import COLORS as _CAPTIONED_COLORS
 from imagegen.captioned import captioned_flowers as captioned_flowers
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
 
 _MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 _MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"

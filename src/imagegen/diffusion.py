@@ -1,19 +1,19 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self
-
-import keras
-import numpy as np
-from keras import layers, ops
-from tqdm.auto import tqdm
 
 from imagegen import presets
 from imagegen._checks import check_integer, check_number
 from imagegen._jit import compiled
 from imagegen.samplers import DDIM, Sampler, advance, initial_noise, levels
 from imagegen.schedules import CosineSchedule, NoisePrediction, Prediction, Schedule
+
+import keras
+import numpy as np
+from keras import layers, ops
+from tqdm.auto import tqdm
 
 PROGRESS_CHUNKS = 10
 
@@ -90,7 +90,7 @@ class DiffusionModel(keras.Model):
         self.prediction = prediction
         self.loss_function = keras.losses.get(loss)
         self.averaging = check_number(averaging, "averaging", minimum=0, maximum=1)
-        self.value_range = None if value_range is None else tuple(value_range)
+        self.value_range = _checked_range(value_range)
         self.seed_generator = keras.random.SeedGenerator()
         # float32 whatever the policy: uint8 pictures have more levels than bfloat16 can tell apart.
         self.normalizer = layers.Normalization(dtype="float32")
@@ -127,7 +127,7 @@ class DiffusionModel(keras.Model):
         return cls(**config)
 
     @classmethod
-    def from_preset(cls, name: str | os.PathLike[str]) -> Self:
+    def from_preset(cls, name: str | Path) -> Self:
         """Returns a trained model, ready to generate or to be trained on.
 
         Args:
@@ -149,7 +149,7 @@ class DiffusionModel(keras.Model):
         """
         return presets.load(name, cls)
 
-    def save_preset(self, path: str | os.PathLike[str]) -> str:
+    def save_preset(self, path: str | Path) -> str:
         """Saves the averaged model in half precision, small enough to share.
 
         The learning network is stored with the averaged weights too, so that training can go on
@@ -346,7 +346,8 @@ class DiffusionModel(keras.Model):
             )
         if self.value_range is None:
             return pictures
-        pictures = np.clip(pictures, *self.value_range)
+        low, high = self.value_range
+        pictures = np.clip(pictures, low, high)
         return np.round(pictures).astype("uint8") if self.value_range == (0, 255) else pictures
 
     def _move_averages(self) -> None:
@@ -368,6 +369,17 @@ class DiffusionModel(keras.Model):
                 "`normalizer` must be adapted to the pictures before training. Call "
                 "`model.normalizer.adapt(images)` first. Received: mean 0, variance 1"
             )
+
+
+def _checked_range(value_range: Sequence[float] | None) -> tuple[float, float] | None:
+    if value_range is None:
+        return None
+    low, high = (check_number(bound, "value_range") for bound in value_range)
+    if low >= high:
+        raise ValueError(
+            f"`value_range` must be the lowest value and a higher one. Received: {value_range!r}"
+        )
+    return low, high
 
 
 def _sample_shape(network: keras.Model) -> tuple[int, ...]:

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from imagegen._checks import check_choice, check_finite, check_integer, check_number
+
 import keras
 import numpy as np
 from PIL import Image
-
-from imagegen._checks import check_choice, check_finite, check_integer, check_number
 
 _CHANNELS = (1, 3)
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any
 
+from imagegen._checks import check_finite, check_integer, check_number, check_rank
+
 import keras
 import numpy as np
-
-from imagegen._checks import check_finite, check_integer, check_number, check_rank
 
 # Below this length the sum of two unit vectors is mostly rounding error, and no longer tells in
 # which plane they lie. In float64 it is still orthogonal to their difference to ten digits.

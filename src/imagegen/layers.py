@@ -1,6 +1,9 @@
-"""Layers that more than one model needs: latent sampling and fast stride-2 upsampling."""
+"""Layers that the models need and Keras does not have."""
 
+import math
 from typing import Any
+
+from imagegen._checks import check_integer, check_number
 
 import keras
 from keras import ops
@@ -166,3 +169,55 @@ class SubPixelConv2DTranspose(keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = outputs + self.bias
         return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+class SinusoidalEmbedding(keras.layers.Layer):
+    r"""Sines and cosines of a number, at frequencies from 1 to `max_frequency`.
+
+    $$e(r) = [\sin(2\pi f_k r), \cos(2\pi f_k r)]_{k = 1, \dots, d/2}$$
+
+    with frequencies $f_k$ in geometric progression, so that both coarse and fine differences of
+    $r$ are easy to tell apart.
+
+    Args:
+        dim: Size of the embedding, even.
+        max_frequency: The highest frequency.
+
+    Call arguments:
+        inputs: A tensor of shape `(..., 1)`, usually noise rates in `[0, 1]`.
+
+    Returns:
+        A tensor of shape `(..., dim)` with values in `[-1, 1]`.
+
+    Raises:
+        ValueError: If `dim` is odd or below 2, or `max_frequency` is below 1.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        embedding = imagegen.SinusoidalEmbedding(8)(np.float32([[0.1], [0.9]]))
+        assert embedding.shape == (2, 8)
+        ```
+
+    Reference:
+        Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762), 2017,
+        section 3.5.
+    """
+
+    def __init__(self, dim: int, *, max_frequency: float = 1000.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.dim = check_integer(dim, "dim", minimum=2)
+        if dim % 2:
+            raise ValueError(f"`dim` must be even. Received: dim={dim}")
+        self.max_frequency = check_number(max_frequency, "max_frequency", minimum=1)
+
+    def call(self, inputs: Any) -> Any:
+        frequencies = self.max_frequency ** ops.linspace(0.0, 1.0, self.dim // 2)
+        angles = 2 * math.pi * ops.cast(inputs, "float32") * frequencies
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}

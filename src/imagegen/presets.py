@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from imagegen import _download
+
 import h5py
 import keras
 import numpy as np
-
-from imagegen import _download
 
 _FOLDER = Path(__file__).parent / "weights"
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # The earliest that a zip file can hold.

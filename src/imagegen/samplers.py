@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from imagegen._checks import check_integer
+from imagegen.schedules import Configured, Schedule
+
 import keras
 import numpy as np
 from keras import ops
-
-from imagegen._checks import check_integer
-from imagegen.schedules import Configured, Schedule
 
 MAX_STEPS = 1000
 """The most steps that a sampler takes: the length of every table of levels."""
@@ -48,7 +48,7 @@ def levels(schedule: Schedule, num_steps: int) -> np.ndarray:
     num_steps = check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
     times = schedule.sampling_times(num_steps)
     noise_rates, signal_rates = map(ops.convert_to_numpy, schedule(times))
-    table = np.tile(np.float32([0, 0, 1]), (MAX_STEPS + 1, 1))
+    table = np.tile(np.array([0, 0, 1], "float32"), (MAX_STEPS + 1, 1))
     table[:num_steps] = np.stack([times, noise_rates, signal_rates], axis=1)
     return table
 

@@ -13,11 +13,11 @@ import dataclasses
 import math
 from typing import Any, Self
 
+from imagegen._checks import check_number
+
 import keras
 import numpy as np
 from keras import ops
-
-from imagegen._checks import check_number
 
 
 class Configured:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, Self
 
-import keras
-from keras import layers, ops
-
 from imagegen._checks import check_choice, check_integer, check_number
+from imagegen.layers import SinusoidalEmbedding
+
+import keras
+from keras import layers
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
@@ -76,7 +77,7 @@ class UNet(keras.Model):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
-        config = {
+        config: dict[str, Any] = {
             "image_size": check_integer(image_size, "image_size", minimum=1),
             "widths": [check_integer(width, "widths", minimum=1) for width in widths],
             "block_depth": check_integer(block_depth, "block_depth", minimum=1),
@@ -107,44 +108,6 @@ class UNet(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         # Keras would return a plain functional model, without this class's configuration.
         return cls(**config)
-
-
-@keras.saving.register_keras_serializable(package="imagegen")
-class SinusoidalEmbedding(layers.Layer):
-    r"""Sines and cosines of a number, at frequencies from 1 to `max_frequency`.
-
-    $$e(r) = [\sin(2\pi f_k r), \cos(2\pi f_k r)]_{k = 1, \dots, d/2}$$
-
-    with frequencies $f_k$ in geometric progression, so that both coarse and fine differences of
-    $r$ are easy to tell apart.
-
-    Args:
-        dim: Size of the embedding, even.
-        max_frequency: The highest frequency.
-
-    Call arguments:
-        inputs: A tensor of shape `(..., 1)`, usually noise rates in `[0, 1]`.
-
-    Returns:
-        A tensor of shape `(..., dim)` with values in `[-1, 1]`.
-
-    Reference:
-        Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762), 2017,
-        section 3.5.
-    """
-
-    def __init__(self, dim: int, *, max_frequency: float = 1000.0, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.dim = 2 * check_integer(dim // 2, "dim", minimum=1)
-        self.max_frequency = check_number(max_frequency, "max_frequency", minimum=1)
-
-    def call(self, inputs: Any) -> Any:
-        frequencies = self.max_frequency ** ops.linspace(0.0, 1.0, self.dim // 2)
-        angles = 2 * math.pi * ops.cast(inputs, "float32") * frequencies
-        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}
 
 
 def _unet(

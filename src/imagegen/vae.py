@@ -2,14 +2,14 @@
 
 from typing import Any, Self
 
+from imagegen import presets
+from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen.layers import LatentSampler, SubPixelConv2DTranspose
+
 import keras
 import numpy as np
 from keras import layers, ops
 from tqdm import tqdm
-
-from imagegen import presets
-from imagegen._checks import check_finite, check_integer, check_number, check_rank
-from imagegen.layers import LatentSampler, SubPixelConv2DTranspose
 
 # Every batch that `encode` and `decode` run has this size, the last one padded: one compiled
 # program serves any number of pictures.
