@@ -168,6 +168,28 @@ def test_validation_measures_the_averaged_network():
     assert model.evaluate(pictures(8), verbose=0) < 1e4
 
 
+def test_callbacks_see_the_model_of_the_moment(tmp_path):
+    """The best model is saved by an explicit monitor, and pictures are drawn after each epoch."""
+    model = with_random_head(diffusion_model(averaging=0.0))
+    callbacks = [
+        imagegen.ShowGenerated(2, columns=2, num_steps=2, folder=tmp_path),
+        keras.callbacks.ModelCheckpoint(
+            tmp_path / "best.keras", monitor="val_loss", save_best_only=True
+        ),
+    ]
+    model.fit(
+        pictures(16),
+        batch_size=4,
+        epochs=2,
+        validation_data=(pictures(4, seed=1),),
+        callbacks=callbacks,
+        verbose=0,
+    )
+    first, second = ((tmp_path / f"epoch_{i:04d}.png").read_bytes() for i in (1, 2))
+    assert first != second
+    assert keras.saving.load_model(tmp_path / "best.keras").generate(1, num_steps=2).shape
+
+
 def test_training_before_adapting_is_refused():
     model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
     model.compile(optimizer="adamw")
