@@ -16,13 +16,13 @@
 # ## A flower to drown
 
 # %% alt="A flower"
+import imagegen
+
 import matplotlib.pyplot as plt
 import numpy as np
 
-import imagegen
-
 images, labels, names = imagegen.datasets.flowers(split="test")
-flower = images[121]
+flower = images[255]
 imagegen.show(flower)
 
 # %% tags=["fold"]
@@ -72,7 +72,7 @@ schedule = imagegen.CosineSchedule()
 times = np.array([0, 0.2, 0.4, 0.6, 0.8, 1], "float32").reshape(6, 1, 1, 1)
 noise_rates, signal_rates = (np.asarray(rates) for rates in schedule(times))
 
-image = normalized[121]
+image = normalized[255]
 mask = np.random.default_rng(0).standard_normal(image.shape, "float32")
 noisy = signal_rates * image + noise_rates * mask
 
@@ -500,8 +500,8 @@ assert 1.0e9 < sum(work.values()) < 1.15e9
 
 # %% [markdown]
 # At the top there is little to learn and much to compute. At the bottom it is the other way round:
-# there, parameters are cheap. About a thousand million multiplications for one look at one small
-# picture, and a picture takes many looks: now we know why pictures take time.
+# there, parameters are cheap. In sum, one look at one small picture takes about 1.1 billion
+# multiplications. A picture takes many looks, and that is why pictures take time.
 #
 # ## A residual block
 #
@@ -520,7 +520,8 @@ show_source(imagegen.unet._residual_block)
 #    [*batch normalization*](https://arxiv.org/abs/1502.03167): each channel is brought to mean 0 and
 #    variance 1 over all pictures of a *batch*, the pictures that are trained on at once. Usually the
 #    layer then learns a new centre and a new scale. Here it does not, because the convolution
-#    that follows can do that itself. (The lines on an `embedding` are for the larger network of
+#    that follows can do that itself. When the network generates, it uses averages of the means and
+#    variances that it met in training. (The lines on an `embedding` are for the larger network of
 #    the next chapter.)
 # 3. Two 3 x 3 convolutions look at each pixel and its neighbours. The first is followed by *swish*,
 #    $x / (1 + e^{-x})$: it lets large numbers pass, stops very negative ones, and is smooth in
