@@ -89,7 +89,7 @@ def test_values_beyond_half_precision_keep_float32(tmp_path):
 
 def test_integers_keep_their_type(tmp_path):
     network = keras.Sequential([keras.Input((2,)), layers.RandomFlip(), layers.Dense(2)])
-    network.add(_Counter())
+    network.add(Counter())
     presets.save_preset(network, tmp_path / "network.keras")
     with _weights_file(tmp_path / "network.keras") as file:
         assert any(dataset.dtype == np.int32 for dataset in _datasets(file).values())
@@ -98,7 +98,7 @@ def test_integers_keep_their_type(tmp_path):
 
 
 @keras.saving.register_keras_serializable("imagegen_tests")
-class _Counter(layers.Layer):
+class Counter(layers.Layer):
     """Holds a matrix of integers that float16 could not tell apart."""
 
     def build(self, input_shape):
@@ -114,7 +114,7 @@ class _Counter(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("imagegen_tests")
-class _Pair(keras.Model):
+class Pair(keras.Model):
     """A network and its averaged clone."""
 
     def __init__(self, **arguments):
@@ -128,7 +128,7 @@ class _Pair(keras.Model):
 
 
 def test_equal_arrays_are_stored_once(tmp_path):
-    pair = _Pair()
+    pair = Pair()
     for name, model in (("pair", pair), ("one", pair.network)):
         presets.save_preset(model, tmp_path / f"{name}.keras")
     with (
