@@ -10,7 +10,13 @@ rates = st.floats(0.01, 1)
 seeds = st.integers(0, 2**31 - 1)
 
 predictions = st.sampled_from(
-    [imagegen.NoisePrediction(), imagegen.ImagePrediction(), imagegen.VelocityPrediction()]
+    [
+        imagegen.NoisePrediction(),
+        imagegen.ImagePrediction(),
+        imagegen.VelocityPrediction(),
+        imagegen.FlowPrediction(),
+        imagegen.EDMPrediction(),
+    ]
 )
 
 

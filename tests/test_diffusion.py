@@ -148,15 +148,53 @@ def test_training_draws_fresh_noise_every_time():
 def test_call_returns_estimate_output_and_target_of_one_mixture():
     """For noise: noisy = s x + n e, and the estimate is (noisy - n output) / s."""
     model = with_random_head(diffusion_model(), scale=0.1)
-    estimate, output, target = (
+    estimate, output, target, weights = (
         ops.convert_to_numpy(part) for part in model(pictures(6), training=False)
     )
+    np.testing.assert_array_equal(weights, np.ones((6, 1, 1, 1)))
     clean = ops.convert_to_numpy(model.normalizer(pictures(6)))
     # estimate - clean = n / s (target - output): one ratio of rates for each picture.
     ratio = (estimate - clean) / (target - output)
     np.testing.assert_allclose(
         ratio, np.broadcast_to(np.median(ratio, (1, 2, 3), keepdims=True), ratio.shape), rtol=0.05
     )
+
+
+def test_weights_of_the_loss_are_those_of_the_weighting():
+    """The loss is the mean over samples of weight times mean error."""
+    model = with_random_head(
+        diffusion_model(loss="mean_squared_error", weighting=imagegen.MinSNRWeighting(2.0))
+    )
+    parts = model(pictures(6), training=False)
+    _, output, target, weights = (ops.convert_to_numpy(part) for part in parts)
+    assert weights.std() > 0
+    errors = ((output - target).astype("float64") ** 2).mean(axis=(1, 2, 3))
+    loss = model.compute_loss(y_pred=parts, training=False)
+    assert float(ops.convert_to_numpy(loss)) == pytest.approx(
+        (errors * weights.ravel()).mean(), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [imagegen.DDPM(), imagegen.Heun(), imagegen.DPMSolver2M()],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_every_sampler_runs_in_the_compiled_loop(sampling_model, sampler):
+    images = sampling_model.generate(2, num_steps=6, sampler=sampler, seed=1)
+    again = sampling_model.generate(3, num_steps=6, sampler=sampler, seed=1).astype(int)
+    assert np.abs(again[:2] - images).max() <= 1
+
+
+@pytest.mark.parametrize("schedule", [imagegen.FlowSchedule(), imagegen.EDMSchedule()])
+def test_the_network_sees_unit_variance_on_every_schedule(schedule):
+    """A network of zeros that predicts the velocity is perfect for normal data of variance 1."""
+    model = imagegen.DiffusionModel(
+        scaling_network(0), schedule=schedule, prediction=imagegen.EDMPrediction(), value_range=None
+    )
+    samples = model.generate(200, num_steps=40, sampler=imagegen.Heun(), seed=0)
+    assert samples.mean() == pytest.approx(0, abs=0.05)
+    assert samples.std() == pytest.approx(1, abs=0.05)
 
 
 def test_validation_measures_the_averaged_network():

@@ -1,7 +1,7 @@
 import itertools
 
 import imagegen
-from imagegen.samplers import advance, initial_noise, levels
+from imagegen.samplers import advance, initial_noise, levels, step_noise
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def sample(schedule, denoise, noisy, num_steps, stops=None, sampler=imagegen.DDI
     """Runs all steps, in one call or stopping at `stops` on the way."""
     table = ops.convert_to_tensor(levels(schedule, num_steps))
     noisy = ops.convert_to_tensor(noisy)
-    state = sampler.init(noisy)
+    state = sampler.init(noisy, ops.convert_to_tensor(0, "int32"))
     stops = [0, *(stops or []), num_steps]
     for start, stop in itertools.pairwise(stops):
         noisy, clean, state = advance(sampler, denoise, noisy, state, table, start, stop)
@@ -122,3 +122,67 @@ def test_a_level_is_what_the_schedule_says():
     assert time == 0.75
     expected = [float(keras.ops.convert_to_numpy(rate)) for rate in schedule(0.75)]
     np.testing.assert_allclose([noise_rate, signal_rate], expected, rtol=1e-6)
+
+
+@given(st.integers(2, 40), st.floats(-2, 2), seeds)
+@settings(max_examples=25)
+def test_ddpms_step_has_the_mean_and_variance_of_the_posterior(step, clean, seed):
+    """With the true clean sample, against the posterior written out from the paper's formula."""
+    num_steps = 40
+    schedule = imagegen.DiscreteSchedule(imagegen.linear_betas(num_steps, 1e-3, 0.2))
+    alphas = 1 - np.linspace(1e-3, 0.2, num_steps)
+    now, before = np.prod(alphas[:step]), np.prod(alphas[: step - 1])
+    noisy = 0.7
+    mean = np.sqrt(before) * (1 - alphas[step - 1]) / (1 - now) * clean
+    mean += np.sqrt(alphas[step - 1]) * (1 - before) / (1 - now) * noisy
+    variance = (1 - before) / (1 - now) * (1 - alphas[step - 1])
+
+    table = ops.convert_to_tensor(levels(schedule, num_steps))
+    samples = ops.full((4000, 1), noisy)
+    state = imagegen.DDPM().init(samples, ops.convert_to_tensor(seed, "int32"))
+    denoise = lambda noisy, time: ops.full_like(noisy, clean)  # noqa: E731
+    index = num_steps - step
+    now_level, after = (imagegen.Level(*table[row]) for row in (index, index + 1))
+    drawn, _, _ = imagegen.DDPM().step(denoise, samples, now_level, after, state)
+    drawn = ops.convert_to_numpy(drawn).astype("float64")
+    assert drawn.mean() == pytest.approx(mean, abs=5 * np.sqrt(variance / 4000))
+    assert drawn.var() == pytest.approx(variance, rel=0.15)
+
+
+def test_noise_on_the_way_depends_on_seed_step_and_sample_alone():
+    def draw(count, seed, index):
+        like = ops.zeros((count, 3))
+        tensors = (ops.convert_to_tensor(number, "int32") for number in (seed, index))
+        return ops.convert_to_numpy(step_noise(like, *tensors))
+
+    few, many = draw(2, 5, 7), draw(4, 5, 7)
+    np.testing.assert_array_equal(few, many[:2])
+    for other in (draw(2, 6, 7), draw(2, 5, 8), many[2:]):
+        assert np.abs(few - other).min() > 0
+
+
+def test_euler_and_ddim_are_the_same_step():
+    schedule = imagegen.FlowSchedule()
+    denoise, noisy = gaussian_denoiser(schedule, 0.5, 0.4), normal(0, 20, 2)
+    ddim, euler = (
+        sample(schedule, denoise, noisy, 15, sampler=sampler)[0]
+        for sampler in (imagegen.DDIM(), imagegen.Euler())
+    )
+    np.testing.assert_allclose(ddim, euler, atol=1e-4)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1, np.nan])
+def test_an_impossible_eta_is_refused(eta):
+    with pytest.raises(ValueError, match=r"`eta`.*Received"):
+        imagegen.DDIM(eta)
+
+
+@given(
+    st.one_of(
+        st.builds(imagegen.DDIM, st.floats(0, 1)),
+        st.sampled_from([imagegen.Euler(), imagegen.Heun(), imagegen.DPMSolver2M()]),
+    )
+)
+def test_every_sampler_survives_serialization(sampler):
+    config = keras.saving.serialize_keras_object(sampler)
+    assert keras.saving.deserialize_keras_object(config) == sampler

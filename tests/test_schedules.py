@@ -3,9 +3,9 @@ import imagegen
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import cosine_schedules, normal, predictions, rates, seeds, times
+from strategies import cosine_schedules, times
 
 
 def evaluated(schedule, times) -> tuple[np.ndarray, np.ndarray]:
@@ -22,6 +22,7 @@ def test_noise_and_signal_power_sum_to_one(schedule, time):
     assert noise_rate**2 + signal_rate**2 == pytest.approx(1, abs=1e-6)
 
 
+@settings(max_examples=15)  # Every number of times is a shape of its own to compile.
 @given(cosine_schedules(), st.integers(2, 200))
 def test_rates_are_monotone_in_time(schedule, count):
     noise_rates, signal_rates = evaluated(schedule, np.linspace(0, 1, count))
@@ -45,6 +46,7 @@ def test_the_angle_grows_linearly_with_time(schedule, time):
     )
 
 
+@settings(max_examples=15)  # Every number of times is a shape of its own to compile.
 @given(cosine_schedules(), st.integers(1, 1000))
 def test_sampling_goes_down_from_pure_noise_and_stops_short_of_time_zero(schedule, num_steps):
     visited = schedule.sampling_times(num_steps)
@@ -55,28 +57,6 @@ def test_sampling_goes_down_from_pure_noise_and_stops_short_of_time_zero(schedul
     assert evaluated(schedule, visited)[1].min() >= 1e-3 - 1e-6
 
 
-@given(predictions, seeds, rates, rates)
-def test_noising_then_exact_denoising_returns_the_image(prediction, seed, noise_rate, signal_rate):
-    clean, noise = normal(seed, 2, 4, 4, 3, 2).transpose(4, 0, 1, 2, 3)
-    noisy = signal_rate * clean + noise_rate * noise
-    exact = prediction.target(clean, noise, noise_rate, signal_rate)
-    returned = prediction.denoised(noisy, exact, noise_rate, signal_rate)
-    # The clean sample is divided by the signal rate, and rounding errors with it.
-    np.testing.assert_allclose(returned, clean, atol=1e-5 / signal_rate)
-
-
-@given(seeds, times)
-def test_a_zero_velocity_error_is_never_amplified(seed, time):
-    """An error of the network reaches the clean sample times the noise rate, so at most whole."""
-    noise_rate, signal_rate = evaluated(imagegen.CosineSchedule(), time)
-    noisy, output, error = normal(seed, 3, 10)
-    denoised = imagegen.VelocityPrediction().denoised
-    difference = denoised(noisy, output + error, noise_rate, signal_rate) - denoised(
-        noisy, output, noise_rate, signal_rate
-    )
-    np.testing.assert_allclose(difference, -noise_rate * error, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("minimum", "maximum"), [(0.0, 0.95), (0.02, 1.01), (0.9, 0.5), (0.5, 0.5), (np.nan, 0.9)]
 )
@@ -85,7 +65,155 @@ def test_impossible_signal_rates_are_refused(minimum, maximum):
         imagegen.CosineSchedule(minimum, maximum)
 
 
-@given(st.one_of(cosine_schedules(), predictions, st.just(imagegen.DDIM())))
-def test_every_part_survives_serialization(part):
-    config = keras.saving.serialize_keras_object(part)
-    assert keras.saving.deserialize_keras_object(config) == part
+# The shifted cosine, flow and EDM
+
+
+@given(st.integers(8, 1024), st.integers(8, 1024), times)
+def test_the_shift_multiplies_noise_over_signal_by_the_ratio_of_sizes(size, base_size, time):
+    shifted = evaluated(imagegen.ShiftedCosineSchedule(size, base_size), time)
+    plain = evaluated(imagegen.ShiftedCosineSchedule(base_size, base_size), time)
+    ratio = (shifted[0] / shifted[1]) / (plain[0] / plain[1])
+    assert ratio == pytest.approx(size / base_size, rel=1e-3)
+    assert shifted[0] ** 2 + shifted[1] ** 2 == pytest.approx(1, abs=1e-6)
+
+
+@given(st.floats(0.1, 10), times)
+def test_flow_rates_sum_to_one_and_the_shift_is_the_papers(shift, time):
+    noise_rate, signal_rate = evaluated(imagegen.FlowSchedule(shift), time)
+    assert noise_rate + signal_rate == pytest.approx(1, abs=1e-6)
+    assert noise_rate == pytest.approx(shift * time / (1 + (shift - 1) * time), abs=1e-6)
+
+
+@settings(max_examples=15)  # Every number of times is a shape of its own to compile.
+@given(st.floats(0.1, 10), st.integers(1, 1000))
+def test_flow_never_samples_where_no_signal_is_left(shift, num_steps):
+    schedule = imagegen.FlowSchedule(shift)
+    visited = schedule.sampling_times(num_steps)
+    assert (np.diff(visited) < 0).all()
+    assert evaluated(schedule, visited)[1].min() >= 0.99e-3
+
+
+@settings(max_examples=15)  # Every number of times is a shape of its own to compile.
+@given(st.integers(2, 100))
+def test_edm_visits_the_papers_sigmas(num_steps):
+    """Equation 5, whose last sigma is reached at time 0."""
+    sigmas, signal_rates = evaluated(imagegen.EDMSchedule(), np.linspace(1, 0, num_steps))
+    steps = np.arange(num_steps) / (num_steps - 1)
+    expected = (80 ** (1 / 7) + steps * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(sigmas, expected, rtol=2e-3)
+    assert (signal_rates == 1).all()
+
+
+def test_edm_trains_on_log_normal_sigmas():
+    schedule = imagegen.EDMSchedule(log_sigma_mean=-1.0, log_sigma_deviation=1.2)
+    uniform = np.float32((np.arange(20000) + 0.5) / 20000)
+    times = keras.ops.convert_to_numpy(schedule.training_times(uniform))
+    logs = np.log(evaluated(schedule, times)[0])
+    assert logs.mean() == pytest.approx(-1.0, abs=0.01)
+    assert logs.std() == pytest.approx(1.2, abs=0.01)
+
+
+# The discrete chain
+
+
+BETAS = {
+    "constant": imagegen.constant_betas(100, 0.02),
+    "linear": imagegen.linear_betas(100, 1e-3, 0.1),
+    "quadratic": imagegen.quadratic_betas(100, 1e-3, 0.1),
+    "sigmoid": imagegen.sigmoid_betas(100, 1e-3, 0.1),
+}
+
+
+@pytest.mark.parametrize("name", ["linear", "quadratic", "sigmoid"])
+def test_betas_rise_from_start_to_end(name):
+    betas = np.array(BETAS[name])
+    assert (np.diff(betas) > 0).all()
+    assert betas[0] == pytest.approx(1e-3, rel=0.3)
+    assert betas[-1] == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize("name", BETAS)
+def test_one_jump_is_the_whole_chain(name):
+    """Signal and noise power after k single steps, against the rates of the jump."""
+    schedule, signal, noise = imagegen.DiscreteSchedule(BETAS[name]), 1.0, 0.0
+    for step, beta in enumerate(schedule.betas, start=1):
+        signal, noise = signal * (1 - beta), noise * (1 - beta) + beta
+        noise_rate, signal_rate = evaluated(schedule, step / schedule.num_steps)
+        assert signal_rate**2 == pytest.approx(signal, rel=1e-4)
+        assert noise_rate**2 == pytest.approx(noise, rel=1e-4)
+
+
+def test_the_chain_begins_clean_and_never_turns_back():
+    schedule = imagegen.DiscreteSchedule(BETAS["linear"])
+    noise_rates, signal_rates = evaluated(schedule, np.linspace(0, 1, 301))
+    assert (noise_rates[0], signal_rates[0]) == (0, 1)
+    assert (np.diff(noise_rates) > 0).all()
+
+
+def test_the_discrete_cosine_has_the_continuous_one_as_its_limit():
+    """Without the offset, the signal rate of the chain at k / T is cos(pi / 2 * k / T)."""
+    times = np.linspace(0.05, 0.95, 19)
+    errors = []
+    for num_steps in (20, 200, 2000):
+        betas = imagegen.cosine_betas(num_steps, offset=1e-9)[: round(0.96 * num_steps)]
+        chain = imagegen.DiscreteSchedule(betas)
+        scale = num_steps / len(betas)
+        _, signal_rates = evaluated(chain, times * scale)
+        errors.append(np.abs(signal_rates - np.cos(np.pi / 2 * times)).max())
+    assert errors[2] < 1e-5
+    assert errors[0] > errors[1] > errors[2] or errors[0] < 1e-3
+
+
+@given(st.integers(1, 200))
+def test_sampling_visits_whole_steps_of_the_chain(num_steps):
+    visited = imagegen.DiscreteSchedule(BETAS["linear"]).sampling_times(num_steps) * 100
+    assert visited[0] == pytest.approx(100)
+    assert (np.diff(visited) < 0).all()
+    if num_steps <= 100:
+        np.testing.assert_allclose(visited, np.round(visited), atol=1e-4)
+
+
+@given(st.floats(0, 1, exclude_max=True, width=32))
+def test_training_visits_the_steps_one_to_t(uniform):
+    time = float(imagegen.DiscreteSchedule(BETAS["linear"]).training_times(uniform))
+    assert 0.01 - 1e-6 <= time <= 1 + 1e-6
+    assert time * 100 == pytest.approx(round(time * 100), abs=1e-3)
+
+
+@given(st.integers(2, 100), st.floats(-2, 2), st.floats(-2, 2))
+def test_the_posterior_is_bayes_rule(step, clean, noisy):
+    """q(x_{k-1} | x_k, x_0), from the product of the two Gaussians q(x_k | x_{k-1}) q(x_{k-1} | x_0)."""
+    schedule = imagegen.DiscreteSchedule(BETAS["sigmoid"])
+    beta = schedule.betas[step - 1]
+    before = np.prod(1 - np.array(schedule.betas[: step - 1]))
+    precision = (1 - beta) / beta + 1 / (1 - before)
+    mean = (np.sqrt(1 - beta) / beta * noisy + np.sqrt(before) / (1 - before) * clean) / precision
+    posterior_mean, variance = schedule.posterior(clean, noisy, step)
+    assert posterior_mean == pytest.approx(mean, rel=1e-6, abs=1e-9)
+    assert variance == pytest.approx(1 / precision, rel=1e-6)
+
+
+def test_the_first_step_of_the_chain_leads_back_to_the_clean_sample():
+    mean, variance = imagegen.DiscreteSchedule(BETAS["linear"]).posterior(0.3, 0.9, 1)
+    assert mean == pytest.approx(0.3)
+    assert variance == 0
+
+
+@pytest.mark.parametrize("betas", [(), (0.0,), (0.5, 1.0), (0.9,) * 20, (np.nan,)])
+def test_impossible_betas_are_refused(betas):
+    with pytest.raises(ValueError, match=r"`betas`.*Received"):
+        imagegen.DiscreteSchedule(betas)
+
+
+@given(
+    st.one_of(
+        cosine_schedules(),
+        st.builds(imagegen.ShiftedCosineSchedule, st.integers(8, 512)),
+        st.builds(imagegen.FlowSchedule, st.floats(0.1, 10)),
+        st.just(imagegen.EDMSchedule()),
+        st.sampled_from([imagegen.DiscreteSchedule(betas) for betas in BETAS.values()]),
+    )
+)
+def test_every_schedule_survives_serialization(schedule):
+    config = keras.saving.serialize_keras_object(schedule)
+    assert keras.saving.deserialize_keras_object(config) == schedule

@@ -7,8 +7,9 @@ from typing import Any, Self
 from imagegen import presets
 from imagegen._checks import check_integer, check_number
 from imagegen._jit import compiled
+from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
 from imagegen.samplers import DDIM, Sampler, advance, initial_noise, levels
-from imagegen.schedules import CosineSchedule, NoisePrediction, Prediction, Schedule
+from imagegen.schedules import CosineSchedule, Schedule
 
 import keras
 import numpy as np
@@ -42,6 +43,7 @@ class DiffusionModel(keras.Model):
         prediction: What the network's output means.
         loss: The name of a Keras loss, or a loss, between the output and its target. The book
             takes the mean absolute error; the mean squared error is the one of the theory.
+        weighting: How much the loss at each noise rate counts.
         averaging: How much of the averaged weights survives a training step, in `[0, 1)`. It
             rises to this value over the first steps, so that the initial weights are soon
             forgotten.
@@ -79,6 +81,7 @@ class DiffusionModel(keras.Model):
         schedule: Schedule = CosineSchedule(),
         prediction: Prediction = NoisePrediction(),
         loss: str | keras.losses.Loss = "mean_absolute_error",
+        weighting: Weighting = PlainWeighting(),
         averaging: float = 0.999,
         value_range: tuple[float, float] | None = (0, 255),
         **kwargs: Any,
@@ -88,7 +91,8 @@ class DiffusionModel(keras.Model):
         self.network = network
         self.schedule = schedule
         self.prediction = prediction
-        self.loss_function = keras.losses.get(loss)
+        self.loss_function = _elementwise(loss)
+        self.weighting = weighting
         self.averaging = check_number(averaging, "averaging", minimum=0, maximum=1)
         self.value_range = _checked_range(value_range)
         self.seed_generator = keras.random.SeedGenerator()
@@ -113,6 +117,7 @@ class DiffusionModel(keras.Model):
             "network": serialize(self.network),
             "schedule": serialize(self.schedule),
             "prediction": serialize(self.prediction),
+            "weighting": serialize(self.weighting),
             "loss": keras.losses.serialize(self.loss_function),
             "averaging": self.averaging,
             "value_range": self.value_range,
@@ -121,7 +126,7 @@ class DiffusionModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        for key in ("network", "schedule", "prediction"):
+        for key in ("network", "schedule", "prediction", "weighting"):
             config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
         config["loss"] = keras.losses.deserialize(config["loss"], custom_objects)
         return cls(**config)
@@ -168,7 +173,7 @@ class DiffusionModel(keras.Model):
         finally:
             self.network.set_weights(learning)
 
-    def call(self, images: Any, training: bool = False) -> tuple[Any, Any, Any]:
+    def call(self, images: Any, training: bool = False) -> tuple[Any, Any, Any, Any]:
         """Adds noise to pictures and lets the network find it.
 
         Args:
@@ -177,7 +182,7 @@ class DiffusionModel(keras.Model):
 
         Returns:
             The estimated clean samples, the network's output and its target, all normalized and
-            float32, of the shape of `images`.
+            float32, of the shape of `images`, and the weights of the loss, one a sample.
         """
         self._check_adapted()
         clean = self.normalizer(images)
@@ -188,10 +193,11 @@ class DiffusionModel(keras.Model):
         noise_rates, signal_rates = self.schedule(self.schedule.training_times(uniform))
         noisy = signal_rates * clean + noise_rates * noise
         network = self.network if training else self.averaged
-        output = ops.cast(network([noisy, noise_rates], training=training), "float32")
+        output = _output(network, noisy, noise_rates, signal_rates, training=training)
         estimate = self.prediction.denoised(noisy, output, noise_rates, signal_rates)
         target = self.prediction.target(clean, noise, noise_rates, signal_rates)
-        return estimate, output, target
+        weights = self.weighting(self.prediction, noise_rates, signal_rates)
+        return estimate, output, target, weights
 
     def compute_loss(
         self,
@@ -202,10 +208,11 @@ class DiffusionModel(keras.Model):
         training: bool = True,
     ) -> Any:
         """Returns the loss between the network's output and its target, and moves the averages."""
-        _, output, target = y_pred
+        _, output, target, weights = y_pred
         if training:
             self._move_averages()
-        return ops.mean(self.loss_function(target, output))
+        losses = self.loss_function(target, output)
+        return ops.mean(losses * ops.reshape(weights, (-1,) + (1,) * (ops.ndim(losses) - 1)))
 
     def denoise(self, noisy: Any, time: Any) -> Any:
         """Returns the clean samples that the averaged network sees in noisy ones.
@@ -222,7 +229,7 @@ class DiffusionModel(keras.Model):
         times = ops.broadcast_to(times, (ops.shape(noisy)[0],))
         times = ops.reshape(times, (-1,) + (1,) * len(self.sample_shape))
         noise_rates, signal_rates = self.schedule(times)
-        output = ops.cast(self.averaged([noisy, noise_rates], training=False), "float32")
+        output = _output(self.averaged, noisy, noise_rates, signal_rates, training=False)
         return self.prediction.denoised(noisy, output, noise_rates, signal_rates)
 
     def generate(
@@ -300,10 +307,12 @@ class DiffusionModel(keras.Model):
         if seed is None:
             seed = int(keras.random.randint((), 0, 2**31 - 1))
         check_integer(seed, "seed", minimum=0)
-        table = ops.convert_to_tensor(levels(self.schedule, num_steps))
-        noisy = ops.convert_to_tensor(initial_noise(num_images, self.sample_shape, seed))
-        state = sampler.init(noisy)
-        run = self._program(sampler)
+        table = levels(self.schedule, num_steps)
+        noise = initial_noise(num_images, self.sample_shape, seed)
+        # The deviation that normalized data have at the first level.
+        noisy = ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]))
+        state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
+        run, table = self._program(sampler), ops.convert_to_tensor(table)
         bounds = [ops.convert_to_tensor(bound, "float32") for bound in self._bounds()]
         with tqdm(total=num_steps, desc="generate", unit="step", delay=1, leave=False) as bar:
             for start in range(0, num_steps, chunk):
@@ -369,6 +378,25 @@ class DiffusionModel(keras.Model):
                 "`normalizer` must be adapted to the pictures before training. Call "
                 "`model.normalizer.adapt(images)` first. Received: mean 0, variance 1"
             )
+
+
+def _output(
+    network: keras.Model, noisy: Any, noise_rates: Any, signal_rates: Any, *, training: bool
+) -> Any:
+    # To unit variance, which changes nothing where a schedule preserves it. A network so sees the
+    # same of every schedule: how noisy a sample is, from 0 to 1.
+    scale = ops.rsqrt(noise_rates**2 + signal_rates**2)
+    return ops.cast(network([noisy * scale, noise_rates * scale], training=training), "float32")
+
+
+def _elementwise(loss: str | keras.losses.Loss) -> Any:
+    """A loss that keeps the batch axis, so that its samples can be weighed."""
+    loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.Loss):
+        config = keras.losses.serialize(loss)
+        config["config"]["reduction"] = None
+        loss = keras.losses.deserialize(config)
+    return loss
 
 
 def _checked_range(value_range: Sequence[float] | None) -> tuple[float, float] | None:

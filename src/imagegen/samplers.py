@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from imagegen._checks import check_integer
+from imagegen._checks import check_integer, check_number
 from imagegen.schedules import Configured, Schedule
 
 import keras
@@ -60,8 +60,13 @@ class Sampler(Configured):
     a multistep method keeps its history in the state that `init` begins.
     """
 
-    def init(self, noisy: Any) -> Any:
-        """Returns the state before the first step: a tuple of tensors, empty by default."""
+    def init(self, noisy: Any, seed: Any) -> Any:
+        """Returns the state before the first step: a tuple of tensors, empty by default.
+
+        Args:
+            noisy: Samples `(batch, ...)` at the first level.
+            seed: An integer tensor, for samplers that add noise on the way.
+        """
         return ()
 
     def step(
@@ -89,24 +94,205 @@ class DDIM(Sampler):
     r"""Denoising diffusion implicit models: remix what is clean and what is noise.
 
     Each step splits the sample into a clean part and noise, and mixes the two again at the next
-    level's rates:
+    level's rates, with a share $\sigma$ of the noise drawn anew:
 
     $$\hat x = \text{denoise}(x_t, t), \quad \hat\epsilon = \frac{x_t - s_t \hat x}{n_t}, \quad
-    x_{t'} = s_{t'} \hat x + n_{t'} \hat\epsilon.$$
+    x_{t'} = s_{t'} \hat x + \sqrt{n_{t'}^2 - \sigma^2}\, \hat\epsilon + \sigma z,$$
 
-    No noise is added on the way, so the first noise alone decides the picture.
+    $$\sigma = \eta\, \frac{n_{t'}}{n_t} \sqrt{n_t^2 - \frac{s_t^2}{s_{t'}^2} n_{t'}^2}.$$
+
+    Without new noise the first noise alone decides the picture.
+
+    Args:
+        eta: How much of the noise is new, in `[0, 1]`: 0 is deterministic, 1 is ancestral
+            sampling, `DDPM`.
+
+    Raises:
+        ValueError: If `eta` is out of range.
+
+    Example:
+        ```python
+        import imagegen
+
+        assert imagegen.DDIM(eta=1.0) == imagegen.DDPM()
+        ```
 
     Reference:
         Song et al., [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502),
-        2021, equation 12 with $\sigma_t = 0$.
+        2021, equations 12 and 16.
     """
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number(self.eta, "eta", minimum=0, maximum=1)
+
+    def init(self, noisy: Any, seed: Any) -> Any:
+        return (seed, ops.zeros_like(seed)) if self.eta else ()
 
     def step(
         self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
     ) -> tuple[Any, Any, Any]:
         clean = denoise(noisy, now.time)
         noise = (noisy - now.signal_rate * clean) / now.noise_rate
-        return after.signal_rate * clean + after.noise_rate * noise, clean, state
+        if not self.eta:
+            return after.signal_rate * clean + after.noise_rate * noise, clean, state
+        seed, index = state
+        kept = now.signal_rate / after.signal_rate * after.noise_rate
+        added = ops.sqrt(ops.maximum(now.noise_rate**2 - kept**2, 0.0))
+        sigma = self.eta * after.noise_rate / now.noise_rate * added
+        noise = ops.sqrt(ops.maximum(after.noise_rate**2 - sigma**2, 0.0)) * noise
+        noise = noise + sigma * step_noise(noisy, seed, index)
+        return after.signal_rate * clean + noise, clean, (seed, index + 1)
+
+
+def DDPM() -> DDIM:
+    """Ancestral sampling: DDIM with all of its noise drawn anew.
+
+    Each step draws from the posterior of the forward process, with the predicted clean sample in
+    the place of the true one.
+
+    Returns:
+        `DDIM(eta=1.0)`.
+
+    Reference:
+        Ho et al., [Denoising Diffusion Probabilistic Models](https://arxiv.org/abs/2006.11239),
+        2020, algorithm 2, with the lower of its two variances.
+    """
+    return DDIM(eta=1.0)
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class Euler(Sampler):
+    r"""Euler's method on the probability flow equation, in the coordinates of a straight line.
+
+    Divided by the sum of its rates, a sample lies on the line from clean to noise:
+
+    $$y = \frac{x_t}{s_t + n_t} = (1 - u)\, x_0 + u\, \epsilon, \quad
+    u = \frac{n_t}{s_t + n_t}, \quad \frac{dy}{du} = \frac{y - \hat x}{u}.$$
+
+    Its step is DDIM's, reached by another road: both agree to rounding. Each is here because
+    each is read about.
+
+    Reference:
+        Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, section 2.
+    """
+
+    def step(
+        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
+    ) -> tuple[Any, Any, Any]:
+        clean = denoise(noisy, now.time)
+        y, u = _on_the_line(noisy, now)
+        _, u_after = _on_the_line(noisy, after)
+        y = y + (u_after - u) * (y - clean) / u
+        return y * (after.signal_rate + after.noise_rate), clean, state
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class Heun(Sampler):
+    r"""Heun's method of second order: Euler's step, then again with the mean of both slopes.
+
+    It works in the coordinates of `Euler`, on every schedule, and costs two evaluations a step.
+    The last step, to no noise, is Euler's, because the slope at the clean sample is 0 / 0.
+
+    Reference:
+        Karras et al., [Elucidating the Design Space of Diffusion-Based Generative
+        Models](https://arxiv.org/abs/2206.00364), 2022, algorithm 1.
+    """
+
+    def step(
+        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
+    ) -> tuple[Any, Any, Any]:
+        clean = denoise(noisy, now.time)
+        y, u = _on_the_line(noisy, now)
+        _, u_after = _on_the_line(noisy, after)
+        slope = (y - clean) / u
+        scale = after.signal_rate + after.noise_rate
+        euler = y + (u_after - u) * slope
+
+        def corrected() -> Any:
+            slope_after = (euler - denoise(euler * scale, after.time)) / u_after
+            return y + (u_after - u) * (slope + slope_after) / 2
+
+        y = ops.cond(after.noise_rate > 0, corrected, lambda: euler)
+        return y * scale, clean, state
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class DPMSolver2M(Sampler):
+    r"""DPM-Solver++(2M): second order from the memory of the last step, one evaluation a step.
+
+    With the log signal-to-noise ratio $\lambda = \log(s / n)$, its step $h$, and the clean
+    samples of this step and of the one before,
+
+    $$D = \left(1 + \tfrac{h}{2 h_\text{before}}\right) \hat x
+    - \tfrac{h}{2 h_\text{before}}\, \hat x_\text{before}, \quad
+    x_{t'} = \frac{n_{t'}}{n_t} x_t - s_{t'} (e^{-h} - 1) D.$$
+
+    The first step and the last, to no noise, are of first order.
+
+    Reference:
+        Lu et al., [DPM-Solver++](https://arxiv.org/abs/2211.01095), 2022, algorithm 2.
+    """
+
+    def init(self, noisy: Any, seed: Any) -> Any:
+        # An infinite step before the first: the memory has no weight there.
+        return ops.zeros_like(noisy), ops.convert_to_tensor(np.inf, "float32")
+
+    def step(
+        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
+    ) -> tuple[Any, Any, Any]:
+        clean_before, h_before = state
+        clean = denoise(noisy, now.time)
+        # e^-h and not h alone: the last step is infinite, and e^-h is 0 there.
+        decay = after.noise_rate / now.noise_rate * now.signal_rate / after.signal_rate
+        last = after.noise_rate == 0
+        h = -ops.log(ops.where(last, 1.0, decay))
+        weight = h / (2 * h_before)
+        estimate = (1 + weight) * clean - weight * clean_before
+        kept = after.noise_rate / now.noise_rate
+        return kept * noisy - after.signal_rate * (decay - 1) * estimate, clean, (clean, h)
+
+
+def _on_the_line(noisy: Any, level: Level) -> tuple[Any, Any]:
+    total = level.signal_rate + level.noise_rate
+    return noisy / total, level.noise_rate / total
+
+
+def step_noise(like: Any, seed: Any, index: Any) -> Any:
+    """Returns noise for step `index`, in which sample i depends on `seed`, `index` and i alone.
+
+    Keras draws no noise from seeds that are traced, so this asks the backend.
+
+    Args:
+        like: Samples `(batch, ...)`, whose shape the noise has.
+        seed: A non-negative integer tensor.
+        index: The step, an integer tensor.
+
+    Returns:
+        Standard normal noise, float32.
+    """
+    count, shape = like.shape[0], tuple(like.shape[1:])
+    if keras.backend.backend() == "jax":
+        import jax
+
+        key = jax.random.fold_in(jax.random.key(seed), index)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jax.numpy.arange(count))
+        return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        mixed = tf.random.experimental.stateless_fold_in(tf.stack([seed, index]), 0)
+        draws = [
+            tf.random.stateless_normal(shape, tf.random.experimental.stateless_fold_in(mixed, i))
+            for i in range(count)
+        ]
+        return tf.stack(draws)
+    generator = np.random.default_rng([int(seed), int(index)])
+    return ops.convert_to_tensor(generator.standard_normal(like.shape, dtype="float32"))
 
 
 def advance(

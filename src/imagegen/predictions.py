@@ -1,0 +1,240 @@
+"""What a network predicts about the noise, and the clean sample that follows from it.
+
+Everything is written for the rates of any schedule; `power`, the sum of their squares, is 1 where
+variance is preserved.
+"""
+
+import dataclasses
+from typing import Any
+
+from imagegen._checks import check_number
+from imagegen.schedules import Configured
+
+import keras
+from keras import ops
+
+
+class Prediction(Configured):
+    """What the network gives back, and the clean sample that follows from it."""
+
+    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        """Returns what the network should predict for `signal_rates * clean + noise_rates * noise`.
+
+        Args:
+            clean: Clean samples `(batch, ...)`.
+            noise: Standard normal noise of the same shape.
+            noise_rates: Noise rates that broadcast against `clean`.
+            signal_rates: Signal rates that broadcast against `clean`.
+
+        Returns:
+            A tensor of the shape of `clean`.
+        """
+        raise NotImplementedError
+
+    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+        """Returns how many times an error of the output is magnified in the clean sample.
+
+        Args:
+            noise_rates: Noise rates.
+            signal_rates: Signal rates of the same shape.
+
+        Returns:
+            A tensor of the shape of the rates.
+        """
+        raise NotImplementedError
+
+    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        """Returns the clean samples, given noisy ones and the network's output for them.
+
+        Args:
+            noisy: Noisy samples `(batch, ...)`.
+            output: The network's output, of the same shape.
+            noise_rates: Noise rates that broadcast against `noisy`.
+            signal_rates: Signal rates that broadcast against `noisy`.
+
+        Returns:
+            A tensor of the shape of `noisy`.
+        """
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class NoisePrediction(Prediction):
+    r"""The network predicts the noise $\epsilon$: $\hat x = (x_t - n\hat\epsilon) / s$.
+
+    The error in the clean sample is the network's error times $n / s$, which is large where
+    there is little signal.
+
+    Reference:
+        Ho et al., [Denoising Diffusion Probabilistic Models](https://arxiv.org/abs/2006.11239),
+        2020, section 3.2.
+    """
+
+    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return noise
+
+    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+        return noise_rates / signal_rates
+
+    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return (noisy - noise_rates * output) / signal_rates
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class ImagePrediction(Prediction):
+    """The network predicts the clean sample itself."""
+
+    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return clean
+
+    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+        return ops.ones_like(noise_rates)
+
+    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return output
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class VelocityPrediction(Prediction):
+    r"""The network predicts the velocity $v = s\epsilon - nx$.
+
+    It is the direction in which a sample moves along the quarter circle of rates, and
+    $\hat x = (s x_t - n \hat v) / (s^2 + n^2)$. The error in the clean sample never exceeds the
+    network's own, at any time.
+
+    Reference:
+        Salimans and Ho, [Progressive Distillation for Fast Sampling of Diffusion
+        Models](https://arxiv.org/abs/2202.00512), 2022, section 4.
+    """
+
+    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return signal_rates * noise - noise_rates * clean
+
+    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+        return noise_rates / (signal_rates**2 + noise_rates**2)
+
+    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        power = signal_rates**2 + noise_rates**2
+        return (signal_rates * noisy - noise_rates * output) / power
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class FlowPrediction(Prediction):
+    r"""The network predicts the way from the clean sample to the noise: $u = \epsilon - x_0$.
+
+    $\hat x = (x_t - n \hat u) / (s + n)$; on `FlowSchedule` the divisor is 1.
+
+    Reference:
+        Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, equation 1.
+    """
+
+    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return noise - clean
+
+    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+        return noise_rates / (signal_rates + noise_rates)
+
+    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        return (noisy - noise_rates * output) / (signal_rates + noise_rates)
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class EDMPrediction(Prediction):
+    r"""EDM's preconditioning: the network's output $F$ has unit variance at every noise rate.
+
+    With $\sigma = n / s$ and the data's deviation $\sigma_d$,
+
+    $$\hat x = c_\text{skip} \frac{x_t}{s} + c_\text{out} F, \quad
+    c_\text{skip} = \frac{\sigma_d^2}{\sigma^2 + \sigma_d^2}, \quad
+    c_\text{out} = \frac{\sigma \sigma_d}{\sqrt{\sigma^2 + \sigma_d^2}}.$$
+
+    For data of unit variance it is the velocity with its sign changed.
+
+    Args:
+        data_deviation: The standard deviation $\sigma_d$ of the data.
+
+    Reference:
+        Karras et al., [Elucidating the Design Space of Diffusion-Based Generative
+        Models](https://arxiv.org/abs/2206.00364), 2022, table 1.
+    """
+
+    data_deviation: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(self.data_deviation, "data_deviation", minimum=1e-6)
+
+    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        skip, out = self._coefficients(noise_rates / signal_rates)
+        return (clean - skip * (clean + noise_rates / signal_rates * noise)) / out
+
+    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+        return self._coefficients(noise_rates / signal_rates)[1]
+
+    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+        skip, out = self._coefficients(noise_rates / signal_rates)
+        return skip * noisy / signal_rates + out * output
+
+    def _coefficients(self, sigma: Any) -> tuple[Any, Any]:
+        power = sigma**2 + self.data_deviation**2
+        return self.data_deviation**2 / power, sigma * self.data_deviation / power**0.5
+
+
+class Weighting(Configured):
+    """How much the loss at each noise rate counts."""
+
+    def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
+        """Returns the weight of the loss on the network's output.
+
+        Args:
+            prediction: What the output means.
+            noise_rates: Noise rates.
+            signal_rates: Signal rates of the same shape.
+
+        Returns:
+            Positive weights of the shape of the rates.
+        """
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class PlainWeighting(Weighting):
+    """Every noise rate counts the same."""
+
+    def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
+        return ops.ones_like(noise_rates)
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class MinSNRWeighting(Weighting):
+    r"""The clean sample's squared error counts $\min(\text{SNR}, \gamma)$ times.
+
+    Where there is little noise, the signal-to-noise ratio $\text{SNR} = s^2 / n^2$ is huge and the
+    task is easy; without the limit, these noise rates crowd out the rest. The weight of the
+    output's error is that of the clean sample's error times the square of `Prediction.gain`.
+
+    Args:
+        gamma: The limit, above 0.
+
+    Raises:
+        ValueError: If `gamma` is not positive.
+
+    Reference:
+        Hang et al., [Efficient Diffusion Training via Min-SNR Weighting
+        Strategy](https://arxiv.org/abs/2303.09556), 2023, section 3.4.
+    """
+
+    gamma: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_number(self.gamma, "gamma", minimum=1e-6)
+
+    def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
+        snr = signal_rates**2 / ops.maximum(noise_rates**2, 1e-12)
+        return ops.minimum(snr, self.gamma) * prediction.gain(noise_rates, signal_rates) ** 2
