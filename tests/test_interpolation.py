@@ -182,6 +182,15 @@ def test_walk_meets_every_point_in_turn(interpolation, num_points, steps, closed
     np.testing.assert_array_equal(frames[::steps], points)
 
 
+@pytest.mark.parametrize("interpolation", [lerp, slerp])
+@pytest.mark.parametrize("shape", [(6,), (4, 3), (4, 4, 3)])
+def test_walk_turns_whole_points_whatever_their_shape(interpolation, shape):
+    a, b = np.random.default_rng(0).standard_normal((2, *shape))
+    middle = walk([a, b], 3, interpolation=interpolation)[1]
+    np.testing.assert_allclose(middle, interpolation(0.5, a[None], b[None])[0], atol=1e-6)
+    np.testing.assert_allclose(middle.ravel(), interpolation(0.5, a.ravel(), b.ravel()), atol=1e-6)
+
+
 @given(num_frames=st.integers(2, 40), num_points=st.integers(2, 6))
 def test_walk_includes_both_ends_and_keeps_its_pace(num_frames, num_points):
     frames = walk(np.arange(num_points)[:, None], num_frames, interpolation=lerp)

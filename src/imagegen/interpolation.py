@@ -133,7 +133,8 @@ def walk(
     Args:
         points: The key points, at least two, of shape `(points, ...)`.
         num_frames: How many frames, at least two.
-        interpolation: A function of `(t, v1, v2)`, such as `slerp` or `lerp`.
+        interpolation: A function of `(t, v1, v2)`, such as `slerp` or `lerp`. It is called once,
+            with batches: `t` of shape `(num_frames,)`, `v1` and `v2` of shape `(num_frames, ...)`.
         closed: Whether to go back from the last point to the first. The frame that would repeat
             the first one is left out, so that an animation in a loop does not stutter.
 
@@ -167,12 +168,7 @@ def walk(
     num_ways = len(points) - 1
     positions = np.linspace(0, num_ways, num_frames, endpoint=not closed)
     starts = np.minimum(positions.astype(int), num_ways - 1)
-    return np.stack(
-        [
-            interpolation(position - start, points[start], points[start + 1])
-            for position, start in zip(positions, starts, strict=True)
-        ]
-    )
+    return interpolation(positions - starts, points[starts], points[starts + 1])
 
 
 def latent_grid(size: int = 30, *, limit: float | None = 1.0) -> np.ndarray:
