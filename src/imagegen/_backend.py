@@ -11,9 +11,9 @@ def choose_backend() -> None:
 
     A choice is the environment variable, a Keras that is already imported, or a `keras.json` that
     names another backend than TensorFlow. Keras writes TensorFlow into that file by itself, so
-    that name alone is nobody's choice.
+    that name alone is nobody's choice. Nor is an empty variable, to Keras as here.
     """
-    if "KERAS_BACKEND" in os.environ or "keras" in sys.modules:
+    if os.environ.get("KERAS_BACKEND") or "keras" in sys.modules:
         return
     home = os.environ.get("KERAS_HOME")
     folder = Path(home) if home else Path.home() / ".keras"
