@@ -1,5 +1,6 @@
 """Laws of the download: the right bytes under the final name or none, and none fetched twice."""
 
+import errno
 import hashlib
 import http.server
 import socket
@@ -17,7 +18,10 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `content`, at most `limit` bytes an answer, and notes each request's range."""
+    """Serves `content`, at most `limit` bytes an answer, and notes each request's range.
+
+    An answer begins after `delay` seconds, and a broken-off one is hung up after `stall` seconds.
+    """
 
     daemon_threads = True
 
@@ -25,6 +29,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.limit, self.status, self.delay = CONTENT, None, None, 0.0
         self.resumable = True
+        self.stall = 0.0
         self.ranges = []
 
     def handle_error(self, request, client_address):
@@ -52,6 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(total - start))
         self.end_headers()
         self.wfile.write(self.server.content[start:][: self.server.limit])
+        time.sleep(self.server.stall)
 
     def log_message(self, *_):
         pass
@@ -83,6 +89,26 @@ def test_an_interrupted_download_resumes_where_it_broke_off(server, tmp_path):
     fetch(server.url, path, sha256=SHA256)
     assert path.read_bytes() == CONTENT
     assert server.ranges == [None, f"bytes={server.limit}-", f"bytes={2 * server.limit}-"]
+
+
+def test_a_stalled_download_resumes_where_it_stopped(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "CONNECT_SECONDS", 0.2)
+    path = tmp_path / "file.bin"
+    server.limit, server.stall = len(CONTENT) // 2 + 1, 0.5
+    fetch(server.url, path, sha256=SHA256)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={server.limit}-"]
+
+
+def test_a_full_disk_is_an_error_that_names_it(server, tmp_path, monkeypatch):
+    class FullDisk(_download.tqdm):
+        def update(self, n=1):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_download, "tqdm", FullDisk)
+    with pytest.raises(DownloadError, match="No space left"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert server.ranges == [None]
 
 
 def test_a_later_call_resumes_what_an_earlier_one_left(server, tmp_path):

@@ -108,8 +108,13 @@ def _receive(url: str, part: Path) -> bool:
                 delay=1, leave=False,
             ) as progress,
         ):  # fmt: skip
-            # A lost connection shows as an early end or as an error: what has come is kept.
-            while chunk := response.read1(_CHUNK_BYTES):
+            while True:
+                try:
+                    chunk = response.read1(_CHUNK_BYTES)
+                except (OSError, HTTPException):
+                    return False  # Stalled or lost: what has come is kept, to go on from.
+                if not chunk:
+                    break
                 file.write(chunk)
                 progress.update(len(chunk))
     return total is None or part.stat().st_size >= total
