@@ -273,6 +273,17 @@ def test_a_damaged_copy_is_decoded_anew(data, tmp_path, keep):
     assert copy.read_bytes() == content
 
 
+@pytest.mark.parametrize("field", [8, 10], ids=["encrypted", "compression"])
+def test_a_copy_whose_directory_is_damaged_is_decoded_anew(data, tmp_path, field):
+    before = datasets.flowers(image_size=16)
+    (copy,) = decoded_copies(tmp_path)
+    content = bytearray(copy.read_bytes())
+    # One bit of what the zip file's directory says about its first member.
+    content[content.index(b"PK\x01\x02") + field] |= 1
+    copy.write_bytes(content)
+    np.testing.assert_array_equal(datasets.flowers(image_size=16).images, before.images)
+
+
 def test_a_changed_bit_in_the_copy_is_found(data, tmp_path):
     expected = datasets.flowers(image_size=8).images
     (copy,) = decoded_copies(tmp_path)

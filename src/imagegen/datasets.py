@@ -431,8 +431,9 @@ def _decoded_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np
         # Opened here, because NumPy leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["images"], arrays["numbers"]
-    # Missing, or damaged, which the checksums of the zip format reveal: decode anew.
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    # Missing, or damaged, which the checksums of the zip format reveal: decode anew. As with any
+    # damaged archive, the kinds of errors are many.
+    except Exception:
         pass
     images, numbers = _decode_photographs(archive, image_size)
     part = path.with_suffix(f".{os.getpid()}.part")
