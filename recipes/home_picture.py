@@ -1,6 +1,6 @@
 """Draws the picture of the home page and the README: flowers and digits from the presets.
 
-    python docs/_machinery/home_picture.py
+    python recipes/home_picture.py
 
 The flowers are the first that a seed gives, not a selection.
 """
@@ -12,7 +12,7 @@ import imagegen
 import numpy as np
 from PIL import Image
 
-PICTURE = Path(__file__).parents[1] / "assets" / "home.webp"
+PICTURE = Path(__file__).parents[1] / "docs" / "assets" / "home.webp"
 COLUMNS, FLOWER, DIGIT = 10, 128, 64
 
 
