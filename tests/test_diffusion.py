@@ -131,8 +131,10 @@ def test_averages_are_the_closed_form_of_the_weights_they_saw():
     assert np.abs(average).max() > 0
 
 
-def test_live_and_averaged_weights_never_share_a_buffer():
-    model = diffusion_model()
+@pytest.mark.parametrize("averaging", [0.0, 0.999])
+def test_live_and_averaged_weights_never_share_a_buffer(averaging):
+    model = diffusion_model(averaging=averaging)
+    model.fit(pictures(4), batch_size=4, verbose=0)
     for live, averaged in zip(model.network.weights, model.averaged.weights, strict=True):
         assert live is not averaged
         assert live.value is not averaged.value
@@ -231,8 +233,72 @@ def test_callbacks_see_the_model_of_the_moment(tmp_path):
 def test_training_before_adapting_is_refused():
     model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
     model.compile(optimizer="adamw")
-    with pytest.raises(ValueError, match=r"`normalizer`.*adapt"):
-        model.fit(pictures(4), verbose=0)
+    for use in (lambda: model.fit(pictures(4), verbose=0), lambda: model.generate(1)):
+        with pytest.raises(ValueError, match=r"`normalizer`.*adapt"):
+            use()
+
+
+def test_pictures_from_0_to_1_are_refused_unless_the_range_says_so():
+    images = imagegen.to_float(pictures(8))
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    model.normalizer.adapt(images)
+    with pytest.raises(ValueError, match=r"`value_range`.*Received"):
+        model.generate(1, num_steps=2)
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1), value_range=(0, 1))
+    model.normalizer.adapt(images)
+    generated = model.generate(1, num_steps=2, seed=0)
+    assert generated.dtype == np.float32
+    assert 0 <= generated.min() < generated.max() <= 1
+
+
+def test_targets_and_sample_weights_are_refused():
+    model = diffusion_model()
+    with pytest.raises(ValueError, match="pictures alone"):
+        model.fit(pictures(4), np.zeros(4), verbose=0)
+
+
+def test_another_adapt_reaches_training():
+    """A network of zeros that predicts clean samples has their variance, 1, as its loss."""
+    model = imagegen.DiffusionModel(
+        scaling_network(0),
+        prediction=imagegen.ImagePrediction(),
+        loss="mean_squared_error",
+        value_range=None,
+    )
+    model.compile(optimizer=keras.optimizers.SGD(0.0))
+    for scale in (1, 5):
+        data = 3 + scale * normal(0, 64, 4, 4, 3)
+        model.normalizer.adapt(data)
+        loss = model.fit(data, batch_size=64, verbose=0).history["loss"][0]
+        assert loss == pytest.approx(1, abs=0.05)
+
+
+def test_weights_alone_carry_the_normalizer():
+    trained, fresh = (with_random_head(diffusion_model()) for _ in range(2))
+    fresh.normalizer.adapt(255 - pictures())
+    fresh.set_weights(trained.get_weights())
+    np.testing.assert_array_equal(
+        *(model.generate(1, num_steps=2, seed=0) for model in (trained, fresh))
+    )
+
+
+def test_a_constant_channel_is_generated_as_it_is():
+    images = pictures(8)
+    images[..., 2] = 0
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    model.normalizer.adapt(images)
+    assert not model.generate(2, num_steps=2, seed=0)[..., 2].any()
+
+
+def test_regularizers_of_the_network_count():
+    model = diffusion_model()
+    parts = model(pictures(4), training=False)
+    before = float(ops.convert_to_numpy(model.compute_loss(y_pred=parts, training=False)))
+    stem = model.network.get_layer("stem")
+    stem.kernel.regularizer = keras.regularizers.L2(1.0)
+    penalty = float((ops.convert_to_numpy(stem.kernel).astype("float64") ** 2).sum())
+    after = float(ops.convert_to_numpy(model.compute_loss(y_pred=parts, training=False)))
+    assert after - before == pytest.approx(penalty, rel=1e-3)
 
 
 # Denoising and generating
@@ -260,6 +326,22 @@ def test_pictures_stay_in_range_however_large_the_output(size, negative):
     model.normalizer.adapt(pictures(4)[:, :4, :4])
     images = model.generate(2, num_steps=3, seed=0)
     assert images.dtype == np.uint8
+    if size > 1e6:
+        # All is beyond the range, and so at one end of it.
+        assert np.isin(images, (0, 255)).all()
+
+
+def test_estimates_are_clipped_at_every_step():
+    """A network that sees a clean sample far out of range is corrected before its next look."""
+    model = imagegen.DiffusionModel(scaling_network(100), prediction=imagegen.ImagePrediction())
+    model.normalizer.adapt(pictures(4)[:, :4, :4])
+    low, high = model._bounds()
+    steps = model._sample(1, 4, imagegen.DDIM(), 0, chunk=1)
+    for noisy, clean in steps:
+        clean = ops.convert_to_numpy(clean)
+        assert (clean >= low - 1e-5).all()
+        assert (clean <= high + 1e-5).all()
+        assert np.isfinite(ops.convert_to_numpy(noisy)).all()
 
 
 @pytest.mark.parametrize(("bad", "value_range"), [(np.nan, (0, 255)), (np.inf, None)])

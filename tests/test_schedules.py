@@ -182,7 +182,7 @@ def test_training_visits_the_steps_one_to_t(uniform):
 
 @given(st.integers(2, 100), st.floats(-2, 2), st.floats(-2, 2))
 def test_the_posterior_is_bayes_rule(step, clean, noisy):
-    """q(x_{k-1} | x_k, x_0), from the product of the two Gaussians q(x_k | x_{k-1}) q(x_{k-1} | x_0)."""
+    """q(x_{k-1} | x_k, x_0) is the product of the Gaussians q(x_k | x_{k-1}) q(x_{k-1} | x_0)."""
     schedule = imagegen.DiscreteSchedule(BETAS["sigmoid"])
     beta = schedule.betas[step - 1]
     before = np.prod(1 - np.array(schedule.betas[: step - 1]))

@@ -27,6 +27,10 @@ def with_random_head(network: imagegen.UNet) -> imagegen.UNet:
     return network
 
 
+def layers_of(network, kind) -> list[keras.layers.Layer]:
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
 def predicted(network, noisy, noise_rates, **options):
     return keras.ops.convert_to_numpy(network([noisy, noise_rates], **options))
 
@@ -82,6 +86,74 @@ def test_a_patch_moves_with_its_pixels():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(there_and_back(pixels)), pixels)
 
 
+def test_with_an_embedding_the_noise_rate_reaches_every_block():
+    """Even where the first convolutions stop looking at its channel."""
+    network = with_random_head(small(embedding_dim=8))
+    stem_width = network.get_layer("stem").filters
+    for layer in layers_of(network, keras.layers.Conv2D):
+        kernel = keras.ops.convert_to_numpy(layer.kernel).copy()
+        if kernel.shape[2] == stem_width + 1:  # The rate is the last of these channels.
+            kernel[:, :, -1] = 0
+            layer.kernel.assign(kernel)
+    noisy = normal(0, 1, 16, 16, 3)
+    low, high = (predicted(network, noisy, np.full((1, 1, 1, 1), rate)) for rate in (0.1, 0.9))
+    assert np.abs(low - high).max() > 1e-3
+
+
+def test_options_bring_the_layers_they_name():
+    plain, full = small(), small(**EVERY_OPTION)
+    batch, group = keras.layers.BatchNormalization, keras.layers.GroupNormalization
+    assert layers_of(plain, batch)
+    assert not layers_of(plain, group)
+    assert layers_of(full, group)
+    assert not layers_of(full, batch)
+    attention = layers_of(full, keras.layers.MultiHeadAttention)
+    # Height 4 is the middle of 16 / 2: one block there, and none in the stage above.
+    assert [layer.output.shape[1] for layer in attention] == [4 * 4]
+    assert not layers_of(plain, keras.layers.MultiHeadAttention)
+
+
+def test_dropout_works_in_training_only():
+    network = with_random_head(small(**EVERY_OPTION))
+    inputs = normal(0, 2, 16, 16, 3), np.full((2, 1, 1, 1), 0.5)
+    calm = [predicted(network, *inputs, training=False) for _ in range(2)]
+    np.testing.assert_array_equal(*calm)
+    assert not np.array_equal(*[predicted(network, *inputs, training=True) for _ in range(2)])
+
+
+@pytest.mark.parametrize("options", [{}, EVERY_OPTION])
+def test_a_saved_network_computes_the_same(options, tmp_path):
+    network = with_random_head(small(**options))
+    network.save(tmp_path / "network.keras")
+    restored = keras.saving.load_model(tmp_path / "network.keras")
+    inputs = normal(0, 2, 16, 16, 3), np.full((2, 1, 1, 1), 0.5)
+    np.testing.assert_array_equal(predicted(network, *inputs), predicted(restored, *inputs))
+
+
+@pytest.mark.parametrize("options", [{}, EVERY_OPTION])
+def test_the_prediction_is_float32_under_a_policy_of_half_precision(options):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = small(**options)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    output = network([normal(0, 1, 16, 16, 3), np.full((1, 1, 1, 1), 0.5)])
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+
+
+def test_near_noise_rates_differ_under_a_policy_of_half_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rate = keras.Input((1,))
+        model = keras.Model(rate, imagegen.SinusoidalEmbedding(8)(rate))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    one, other = keras.ops.convert_to_numpy(model(np.float32([[0.901], [0.902]])))
+    assert np.abs(one - other).max() > 0.1
+
+
 def test_patches_quarter_the_work():
     plain, patched = (imagegen.UNet(32, [8, 16], 1, patch_size=size) for size in (1, 2))
     assert plain.get_layer("stem").output.shape[1:3] == (32, 32)
@@ -106,6 +178,8 @@ def test_the_sinusoidal_embedding_is_its_formula(rate):
         ({"norm": "layer"}, "norm"),
         ({"dropout": 1.5}, "dropout"),
         ({"patch_size": 3}, "image_size"),
+        ({"embedding_dim": 0}, "embedding_dim"),
+        ({"attention_resolutions": [5]}, "attention_resolutions"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, name):

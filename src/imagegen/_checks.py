@@ -44,7 +44,9 @@ def check_finite(values: Any, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise ValueError(f"`{name}` must hold real numbers. Received: dtype {array.dtype}")
-    if array.dtype.kind not in "biu" and not np.isfinite(array.astype("float32")).all():
+    # bfloat16 is no type of NumPy's own, and `isfinite` doesn't know it.
+    numbers = array.astype("float32") if array.dtype.name == "bfloat16" else array
+    if not np.isfinite(numbers).all():
         raise ValueError(
             f"`{name}` must be finite everywhere. Received: an array of shape {array.shape} "
             "with NaN or infinity in it"

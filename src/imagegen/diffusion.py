@@ -1,5 +1,6 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -8,15 +9,16 @@ from imagegen import presets
 from imagegen._checks import check_integer, check_number
 from imagegen._jit import compiled
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
-from imagegen.samplers import DDIM, Sampler, advance, initial_noise, levels
+from imagegen.samplers import DDIM, MAX_STEPS, Sampler, advance, initial_noise, levels
 from imagegen.schedules import CosineSchedule, Schedule
 
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-PROGRESS_CHUNKS = 10
+# How often the progress bar moves in a run; each stop costs a dispatch of the compiled program.
+_PROGRESS_CHUNKS = 10
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
@@ -30,7 +32,8 @@ class DiffusionModel(keras.Model):
 
     Pictures are normalized to mean 0 and variance 1 first, as the noise is: call
     `model.normalizer.adapt(images)` once before `fit`. `fit` takes the pictures alone, with
-    values in `value_range`, and reports the loss.
+    values in `value_range`, and reports the loss. The loss is given to the constructor, because it
+    is part of what the network learns; `compile` takes the optimizer.
 
     Beside the network that learns, the model holds `averaged`: the same network, with weights
     that are an exponential moving average of the learning ones. Everything but training uses it.
@@ -44,7 +47,7 @@ class DiffusionModel(keras.Model):
         loss: The name of a Keras loss, or a loss, between the output and its target. The book
             takes the mean absolute error; the mean squared error is the one of the theory.
         weighting: How much the loss at each noise rate counts.
-        averaging: How much of the averaged weights survives a training step, in `[0, 1)`. It
+        averaging: How much of the averaged weights survives a training step, in `[0, 1]`. It
             rises to this value over the first steps, so that the initial weights are soon
             forgotten.
         value_range: The lowest and the highest value in a picture. Estimates of clean pictures
@@ -108,7 +111,7 @@ class DiffusionModel(keras.Model):
             shape=(), initializer="zeros", trainable=False, name="steps_averaged"
         )
         self.built = True
-        self._programs: dict[Sampler, Any] = {}
+        self._programs: dict[tuple[Any, ...], Any] = {}
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -136,13 +139,15 @@ class DiffusionModel(keras.Model):
         """Returns a trained model, ready to generate or to be trained on.
 
         Args:
-            name: A name out of `imagegen.list_presets()`, or the path or URL of a preset file.
+            name: A name out of `imagegen.list_presets()`, the path of a preset file, or its address
+                followed by `#sha256=` and its checksum.
 
         Returns:
             The model.
 
         Raises:
             ValueError: If the name is unknown, or the file is damaged or holds another model.
+            OSError: If the file has to be downloaded and can't be.
 
         Example:
             ```python
@@ -184,8 +189,7 @@ class DiffusionModel(keras.Model):
             The estimated clean samples, the network's output and its target, all normalized and
             float32, of the shape of `images`, and the weights of the loss, one a sample.
         """
-        self._check_adapted()
-        clean = self.normalizer(images)
+        clean = self._normalized(images)
         batch_size = ops.shape(clean)[0]
         noise = keras.random.normal(ops.shape(clean), seed=self.seed_generator)
         rates_shape = (batch_size,) + (1,) * len(self.sample_shape)
@@ -199,6 +203,15 @@ class DiffusionModel(keras.Model):
         weights = self.weighting(self.prediction, noise_rates, signal_rates)
         return estimate, output, target, weights
 
+    def make_train_function(self, force: bool = False) -> Any:
+        # Where `fit` begins: inside the compiled step nothing can be looked at.
+        self._check_adapted()
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        self._check_adapted()
+        return super().make_test_function(force)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -208,11 +221,16 @@ class DiffusionModel(keras.Model):
         training: bool = True,
     ) -> Any:
         """Returns the loss between the network's output and its target, and moves the averages."""
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "`fit` and `evaluate` take the pictures alone. Received: targets or sample weights"
+            )
         _, output, target, weights = y_pred
         if training:
             self._move_averages()
-        losses = self.loss_function(target, output)
-        return ops.mean(losses * ops.reshape(weights, (-1,) + (1,) * (ops.ndim(losses) - 1)))
+        errors = self.loss_function(target, output)
+        weights = ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1))
+        return sum(self.losses, start=ops.mean(weights * errors))
 
     def denoise(self, noisy: Any, time: Any) -> Any:
         """Returns the clean samples that the averaged network sees in noisy ones.
@@ -268,7 +286,8 @@ class DiffusionModel(keras.Model):
             images = model.generate(4, num_steps=5, seed=1)
             ```
         """
-        chunk = max(1, -(-num_steps // PROGRESS_CHUNKS)) if num_steps else 1
+        check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
+        chunk = math.ceil(num_steps / _PROGRESS_CHUNKS)
         for noisy, _ in self._sample(num_images, num_steps, sampler, seed, chunk=chunk):
             final = noisy
         return self._to_pictures(final)
@@ -307,6 +326,7 @@ class DiffusionModel(keras.Model):
         if seed is None:
             seed = int(keras.random.randint((), 0, 2**31 - 1))
         check_integer(seed, "seed", minimum=0)
+        self._check_adapted()
         table = levels(self.schedule, num_steps)
         noise = initial_noise(num_images, self.sample_shape, seed)
         # The deviation that normalized data have at the first level.
@@ -331,9 +351,10 @@ class DiffusionModel(keras.Model):
 
             return advance(sampler, denoise, noisy, state, table, start, stop)
 
-        if sampler not in self._programs:
-            self._programs[sampler] = compiled(run, self.averaged.variables)
-        return self._programs[sampler]
+        key = (sampler, self.schedule, self.prediction)
+        if key not in self._programs:
+            self._programs[key] = compiled(run, self.averaged.variables)
+        return self._programs[key]
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest normalized value of a channel."""
@@ -341,9 +362,17 @@ class DiffusionModel(keras.Model):
         low, high = self.value_range or (-np.inf, np.inf)
         return (low - mean) / deviation, (high - mean) / deviation
 
+    def _normalized(self, images: Any) -> Any:
+        # Not `self.normalizer(images)`: Keras's layer keeps copies of its variables, which a
+        # compiled training step would hold as constants, blind to another `adapt`.
+        mean, variance = self.normalizer.adapt_mean, self.normalizer.adapt_variance
+        images = ops.cast(images, "float32")
+        return (images - mean) / ops.maximum(ops.sqrt(variance), keras.config.epsilon())
+
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        mean = ops.convert_to_numpy(self.normalizer.mean)
-        return mean, np.sqrt(ops.convert_to_numpy(self.normalizer.variance))
+        mean = ops.convert_to_numpy(self.normalizer.adapt_mean)
+        variance = ops.convert_to_numpy(self.normalizer.adapt_variance)
+        return mean, np.maximum(np.sqrt(variance), keras.config.epsilon())
 
     def _to_pictures(self, samples: Any) -> np.ndarray:
         mean, deviation = self._statistics()
@@ -375,8 +404,14 @@ class DiffusionModel(keras.Model):
         mean, deviation = self._statistics()
         if not mean.any() and (deviation == 1).all():
             raise ValueError(
-                "`normalizer` must be adapted to the pictures before training. Call "
-                "`model.normalizer.adapt(images)` first. Received: mean 0, variance 1"
+                "`normalizer` must be adapted to the pictures first: call "
+                "`model.normalizer.adapt(images)`. Received: mean 0, variance 1"
+            )
+        if self.value_range == (0, 255) and (mean + 3 * deviation).max() <= 2:
+            raise ValueError(
+                "`value_range` must be the range of the pictures' values. Received: "
+                f"value_range=(0, 255), and pictures with values around {mean.mean():.2g}. "
+                "Pass value_range=(0, 1) for pictures from 0 to 1"
             )
 
 

@@ -208,7 +208,8 @@ class SinusoidalEmbedding(keras.layers.Layer):
     """
 
     def __init__(self, dim: int, *, max_frequency: float = 1000.0, **kwargs: Any):
-        super().__init__(**kwargs)
+        # bfloat16 rounds a rate to 1/256, which is hundreds of turns at the highest frequency.
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.dim = check_integer(dim, "dim", minimum=2)
         if dim % 2:
             raise ValueError(f"`dim` must be even. Received: dim={dim}")
@@ -216,7 +217,7 @@ class SinusoidalEmbedding(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         frequencies = self.max_frequency ** ops.linspace(0.0, 1.0, self.dim // 2)
-        angles = 2 * math.pi * ops.cast(inputs, "float32") * frequencies
+        angles = 2 * math.pi * inputs * frequencies
         return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:

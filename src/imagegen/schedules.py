@@ -123,8 +123,8 @@ class ShiftedCosineSchedule(Schedule):
     of it. Shifting the log signal-to-noise ratio by twice the log of the ratio of sizes hides as
     much as at the size for which the schedule was made:
 
-    $$\lambda(t) = -2 \log \tan(\tfrac{\pi}{2} t) + 2 \log\frac{\text{base size}}{\text{image size}},
-    \quad s^2 = \operatorname{sigmoid}(\lambda), \quad n^2 = \operatorname{sigmoid}(-\lambda).$$
+    $$\lambda(t) = -2 \log \tan(\tfrac{\pi}{2} t)
+    + 2 \log\frac{\text{base size}}{\text{image size}}, \quad s^2 = \operatorname{sigmoid}(\lambda), \quad n^2 = \operatorname{sigmoid}(-\lambda).$$
 
     Args:
         image_size: The size of the pictures, in pixels.
@@ -164,7 +164,7 @@ class ShiftedCosineSchedule(Schedule):
         low, high = self.log_snr_range
         start, end = math.atan(math.exp(-high / 2)), math.atan(math.exp(-low / 2))
         angles = start + ops.convert_to_tensor(times, "float32") * (end - start)
-        # tan grows by the ratio of sizes where the log signal-to-noise ratio falls by twice its log.
+        # Where the log ratio falls by twice a log, the tangent grows by that ratio itself.
         shifted = ops.arctan2(ops.sin(angles) * self.image_size, ops.cos(angles) * self.base_size)
         return ops.sin(shifted), ops.cos(shifted)
 
@@ -348,7 +348,7 @@ class DiscreteSchedule(Schedule):
         return (ops.floor(uniform * self.num_steps) + 1) / self.num_steps
 
     def posterior(self, clean: Any, noisy: Any, step: int) -> tuple[Any, float]:
-        r"""Returns the mean and the variance of the step before, given this one and the clean sample.
+        r"""Returns the mean and variance of the step before, given this one and the clean sample.
 
         $$\tilde\mu = \frac{\beta_k \sqrt{\bar\alpha_{k-1}}}{1 - \bar\alpha_k}\, x_0
         + \frac{(1 - \bar\alpha_{k-1}) \sqrt{\alpha_k}}{1 - \bar\alpha_k}\, x_k, \quad

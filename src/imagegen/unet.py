@@ -36,7 +36,8 @@ class UNet(keras.Model):
         norm: `"batch"` or `"group"`. Group normalization takes groups of 16 channels.
         embedding_dim: Size of the embedding of the noise rate that reaches every block. `None`
             leaves it out.
-        attention_resolutions: Heights at which each block is followed by self-attention.
+        attention_resolutions: Heights at which each block is followed by self-attention, in
+            patches.
         dropout: Rate of dropout in each block, in `[0, 1)`.
 
     Call arguments:
@@ -84,7 +85,9 @@ class UNet(keras.Model):
             "channels": check_integer(channels, "channels", minimum=1),
             "patch_size": check_integer(patch_size, "patch_size", minimum=1),
             "norm": check_choice(norm, "norm", ("batch", "group")),
-            "embedding_dim": embedding_dim,
+            "embedding_dim": None
+            if embedding_dim is None
+            else check_integer(embedding_dim, "embedding_dim", minimum=2),
             "attention_resolutions": sorted(attention_resolutions),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
         }
@@ -95,6 +98,12 @@ class UNet(keras.Model):
             raise ValueError(
                 f"`image_size` must be a multiple of {divisor}, which is patch_size * 2 ** "
                 f"(number of widths - 1). Received: image_size={image_size}"
+            )
+        heights = [image_size // patch_size // 2**stage for stage in range(len(config["widths"]))]
+        if not set(attention_resolutions) <= set(heights):
+            raise ValueError(
+                f"`attention_resolutions` must be among the heights of the stages, {heights}. "
+                f"Received: attention_resolutions={attention_resolutions!r}"
             )
         noisy = keras.Input((image_size, image_size, channels), name="noisy")
         noise_rates = keras.Input((1, 1, 1), name="noise_rates")
@@ -125,7 +134,7 @@ def _unet(
     dropout: float,
 ) -> Any:
     resolution = image_size // patch_size
-    embedding = _embed(noise_rates, embedding_dim) if embedding_dim else None
+    embedding = None if embedding_dim is None else _embed(noise_rates, embedding_dim)
 
     def stage_block(x: Any, width: int) -> Any:
         x = _residual_block(x, width, embedding, norm, dropout)
@@ -204,6 +213,7 @@ def _to_pixels(x: Any, size: int, channels: int) -> Any:
     if size == 1:
         return x
     height, width = x.shape[1:3]
-    x = layers.Reshape((height, width, size, size * channels))(x)
-    x = layers.Permute((1, 3, 2, 4))(x)
-    return layers.Reshape((height * size, width * size, channels))(x)
+    # float32, as the head is: a policy of half precision would round the prediction.
+    x = layers.Reshape((height, width, size, size * channels), dtype="float32")(x)
+    x = layers.Permute((1, 3, 2, 4), dtype="float32")(x)
+    return layers.Reshape((height * size, width * size, channels), dtype="float32")(x)
