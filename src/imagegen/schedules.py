@@ -124,7 +124,8 @@ class ShiftedCosineSchedule(Schedule):
     much as at the size for which the schedule was made:
 
     $$\lambda(t) = -2 \log \tan(\tfrac{\pi}{2} t)
-    + 2 \log\frac{\text{base size}}{\text{image size}}, \quad s^2 = \operatorname{sigmoid}(\lambda), \quad n^2 = \operatorname{sigmoid}(-\lambda).$$
+    + 2 \log\frac{\text{base size}}{\text{image size}}, \quad
+    s^2 = \operatorname{sigmoid}(\lambda), \quad n^2 = \operatorname{sigmoid}(-\lambda).$$
 
     Args:
         image_size: The size of the pictures, in pixels.
