@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=tensorflow python recipes/digits_2d.py --output digits-2d.keras
 
-TensorFlow is the fastest backend on a CPU: 40 epochs take about 20 minutes on two idle cores. The
+TensorFlow is the fastest backend on a CPU: 40 epochs take about half an hour on one core. The
 weights serve every backend. Run the same command again to go on after an interruption: the folder
 `--checkpoints` holds the state after each epoch, and a log. A resumed run draws other batches and
 other noise than an uninterrupted one.
@@ -37,8 +37,8 @@ def main() -> None:
 
     steps_per_epoch = -(-len(train) // BATCH_SIZE)
     vae = imagegen.VAE(imagegen.digit_encoder(), imagegen.digit_decoder())
-    # The rate rises for an epoch, then falls to 0 along a cosine: the noise of single batches
-    # averages out over the last epochs, which is worth about two nats.
+    # The rate rises for an epoch, then falls to 0 along a cosine, so that the noise of single
+    # batches averages out over the last epochs.
     vae.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(
@@ -68,7 +68,7 @@ def main() -> None:
     draws = [
         vae.evaluate(test, batch_size=1000, verbose=0, return_dict=True) for _ in range(NOISE_DRAWS)
     ]
-    means = {name: np.mean([draw[name] for draw in draws]) for name in draws[0]}
+    means = {name: round(float(np.mean([draw[name] for draw in draws])), 2) for name in draws[0]}
     print(f"Test digits, nats each, mean of {NOISE_DRAWS} draws: {means}")
 
 
