@@ -129,7 +129,7 @@ class DiffusionModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        for key in ("network", "schedule", "prediction", "weighting"):
+        for key in {"network", "schedule", "prediction", "weighting"} & config.keys():
             config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
         config["loss"] = keras.losses.deserialize(config["loss"], custom_objects)
         return cls(**config)
