@@ -6,6 +6,7 @@ import http.server
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from imagegen import _download
 from imagegen._download import DownloadError, cache_folder, fetch, file_sha256
@@ -20,7 +21,8 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 class Server(http.server.ThreadingHTTPServer):
     """Serves `content`, at most `limit` bytes an answer, and notes each request's range.
 
-    An answer begins after `delay` seconds, and a broken-off one is hung up after `stall` seconds.
+    An answer begins after `delay` seconds, and is hung up `stall` seconds after its last byte. With
+    a barrier `together`, the second half of an answer waits there for other answers.
     """
 
     daemon_threads = True
@@ -30,6 +32,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.content, self.limit, self.status, self.delay = CONTENT, None, None, 0.0
         self.resumable = True
         self.stall = 0.0
+        self.together = None
         self.ranges = []
 
     def handle_error(self, request, client_address):
@@ -56,7 +59,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         self.send_header("Content-Length", str(total - start))
         self.end_headers()
-        self.wfile.write(self.server.content[start:][: self.server.limit])
+        answer = self.server.content[start:][: self.server.limit]
+        self.wfile.write(answer[: len(answer) // 2])
+        if self.server.together:
+            self.server.together.wait(timeout=5)
+        self.wfile.write(answer[len(answer) // 2 :])
         time.sleep(self.server.stall)
 
     def log_message(self, *_):
@@ -121,6 +128,21 @@ def test_a_later_call_resumes_what_an_earlier_one_left(server, tmp_path):
     fetch(server.url, path, sha256=SHA256)
     assert path.read_bytes() == CONTENT
     assert server.ranges[-1] == "bytes=3000-"
+
+
+@pytest.mark.parametrize("left", [b"", CONTENT[:1000]])
+def test_two_that_fetch_one_file_at_once_do_not_meet(server, tmp_path, left):
+    path = tmp_path / "file.bin"
+    if left:
+        (tmp_path / "file.bin.part").write_bytes(left)
+    server.together = threading.Barrier(2)
+    with ThreadPoolExecutor() as pool:
+        fetched = [pool.submit(fetch, server.url, path, sha256=SHA256) for _ in range(2)]
+    assert [future.result() for future in fetched] == [path, path]
+    assert path.read_bytes() == CONTENT
+    assert list(tmp_path.iterdir()) == [path]
+    # Only one of them goes on from what an earlier call left.
+    assert sorted(server.ranges, key=str) == [None, "bytes=1000-" if left else None]
 
 
 def test_a_server_that_cannot_resume_sends_all_again(server, tmp_path):

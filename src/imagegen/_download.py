@@ -3,10 +3,13 @@
 import hashlib
 import os
 import queue
+import secrets
 import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -40,8 +43,9 @@ def file_sha256(path: str | Path) -> str:
 def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | None = None) -> Path:
     """Returns `path`, downloaded from `url` unless the right file is there already.
 
-    The bytes gather in `<path>.part`, which a later call resumes, and take their final name only
-    when the checksum is right: under that name there is never half a file.
+    The bytes take their final name only when the checksum is right: under that name there is never
+    half a file. What came of a download that broke off stays in `<path>.part`, for a later call to
+    go on from. Calls at the same time, of several processes too, do not disturb each other.
 
     Args:
         url: Where the file is.
@@ -60,28 +64,46 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
     path = Path(path)
     if path.is_file() and _digest(path, algorithm) == expected:
         return path
-    part = path.with_name(path.name + ".part")
+    left = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(_ATTEMPTS):
-            if not _receive(url, part):
-                continue
-            if _digest(part, algorithm) == expected:
-                os.replace(part, path)
-                return path
-            # A resumed file may mix two versions: the next attempt starts from nothing.
-            part.unlink()
+        with _taken(left) as part:
+            for _ in range(_ATTEMPTS):
+                if not _receive(url, part):
+                    continue
+                if _digest(part, algorithm) == expected:
+                    os.replace(part, path)
+                    return path
+                # A resumed file may mix two versions: the next attempt starts from nothing.
+                part.unlink()
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"{url} could not be downloaded to {path}: {reason}") from error
-    if part.exists():
+    if left.exists():
         raise DownloadError(
-            f"{url} broke off {_ATTEMPTS} times: run again to resume, for {part} keeps what came"
+            f"{url} broke off {_ATTEMPTS} times: run again to resume, for {left} keeps what came"
         )
     raise DownloadError(
         f"{url} doesn't have the expected {algorithm} checksum {expected}: the file there has "
         "changed, or something on the way changes it"
     )
+
+
+@contextmanager
+def _taken(left: Path) -> Iterator[Path]:
+    """Renames what an earlier call left, if it did, to a name of this call's own; and back at last.
+
+    Of two calls at the same time only one succeeds in that, and the other starts from nothing: if
+    both wrote into one file, one would give it its final name while the other still writes.
+    """
+    part = left.with_name(f"{left.name}-{secrets.token_hex(4)}")
+    with suppress(FileNotFoundError):
+        left.rename(part)
+    try:
+        yield part
+    finally:
+        with suppress(FileNotFoundError):
+            part.replace(left)
 
 
 def _receive(url: str, part: Path) -> bool:
