@@ -18,6 +18,7 @@ ALLOWED = {
     "_checks": "",
     "_download": "",
     "_jit": "",
+    "animation": "images",
     "captioned": "",
     "datasets": "captioned images _download",
     "diffusion": "schedules predictions samplers images presets _jit",

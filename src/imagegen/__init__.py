@@ -6,16 +6,16 @@ from imagegen._backend import choose_backend
 choose_backend()
 
 from imagegen import datasets as datasets
+from imagegen.animation import Animation as Animation
+from imagegen.animation import save_animation as save_animation
 from imagegen.captioned import CaptionedFlowers as CaptionedFlowers
 from imagegen.captioned import FlowerAttributes as FlowerAttributes
 from imagegen.captioned import caption as caption
 from imagegen.captioned import draw_flowers as draw_flowers
 from imagegen.captioned import sample_attributes as sample_attributes
 from imagegen.diffusion import DiffusionModel as DiffusionModel
-from imagegen.images import Animation as Animation
 from imagegen.images import ShowGenerated as ShowGenerated
 from imagegen.images import grid as grid
-from imagegen.images import save_animation as save_animation
 from imagegen.images import show as show
 from imagegen.images import to_float as to_float
 from imagegen.images import to_uint8 as to_uint8

@@ -1,24 +1,19 @@
-"""Pictures as arrays: conversion, grids, figures, animations, and a callback that draws them.
+"""Pictures as arrays: conversion, grids, figures, and a callback that draws them.
 
 One rule of shapes holds everywhere: a picture is `(height, width)`, `(height, width, 1)` or
 `(height, width, 3)`, pictures have one axis more in front, and a last axis of length 1 or 3 is
 always the channels.
 """
 
-import base64
-import html
-import io
 import math
 import os
-import shutil
-import subprocess
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imagegen._checks import check_choice, check_finite, check_integer, check_number
+from imagegen._checks import check_finite, check_integer, check_number
 
 import keras
 import numpy as np
@@ -125,7 +120,7 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
         assert imagegen.grid(digits, columns=3).shape == (2 * 28 + 2, 3 * 28 + 4, 3)
         ```
     """
-    pictures = _pictures(images, "images")
+    pictures = as_pictures(images, "images")
     padding = check_integer(padding, "padding", minimum=0)
     return _tile(pictures, _check_columns(columns, len(pictures)), (padding, padding))
 
@@ -165,7 +160,7 @@ def show(
     """
     import matplotlib.pyplot as plt
 
-    pictures = _pictures(images, "images")
+    pictures = as_pictures(images, "images")
     num_pictures, height, width, _ = pictures.shape
     columns = _check_columns(columns, num_pictures)
     if scale is None:
@@ -201,121 +196,6 @@ def show(
         axes.text(x, y, label, ha="center", va="bottom", fontsize=font_pixels * 72 / dpi)
     plt.show()
     plt.close(figure)
-
-
-def save_animation(
-    frames: Any,
-    path: str | os.PathLike[str],
-    *,
-    frames_per_second: float = 10,
-    loop: bool = True,
-    there_and_back: bool = False,
-    scale: int = 1,
-) -> None:
-    """Saves an animation as GIF, WebP or MP4, whichever the path's suffix says.
-
-    The file appears whole or not at all. GIF has 256 colours a frame and times in hundredths of a
-    second. WebP is smaller and has all colours. MP4 needs ffmpeg, wants an even width and height,
-    which the last column and row are doubled for, and leaves looping to the player.
-
-    Args:
-        frames: uint8 or floats from 0 to 1, of shape `(frames, height, width)`, with a last axis of
-            1 or 3 channels or without.
-        path: Where to save; ends in `.gif`, `.webp` or `.mp4`. Missing folders are made.
-        frames_per_second: From 0.1 to 50.
-        loop: Whether to start again at the end, for ever, or to play once.
-        there_and_back: Whether to play the frames backwards after the last.
-        scale: Pixels in the file for each pixel of a frame.
-
-    Raises:
-        ValueError: The frames are wrongly shaped, out of range, or have NaN in them, or the suffix
-            is another.
-        RuntimeError: There is no ffmpeg for an MP4, or it failed.
-
-    Example:
-        ```python
-        import pathlib, tempfile
-        import numpy as np
-        import imagegen
-
-        frames = np.linspace(0, 1, 8)[:, None, None] * np.ones((8, 16, 16))
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "dawn.gif"
-            imagegen.save_animation(frames, path, there_and_back=True, scale=4)
-            assert path.exists()
-        ```
-    """
-    path = Path(path)
-    suffix = check_choice(path.suffix.lower(), "path suffix", (".gif", ".webp", ".mp4"))
-    frames_per_second = _check_speed(frames_per_second)
-    pictures = _sequence(frames, there_and_back)
-    scale = check_integer(scale, "scale", minimum=1)
-    pictures = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
-    with _whole_file(path) as partial:
-        if suffix == ".mp4":
-            _write_mp4(partial, pictures, frames_per_second)
-        else:
-            _write_pillow(partial, suffix[1:], pictures, frames_per_second, loop)
-
-
-class Animation:
-    """An animation that a notebook plays in place, as the value of a cell.
-
-    It is an animated WebP inside the page: no file, no script, nothing loaded from elsewhere.
-    `save_animation` writes files.
-
-    Args:
-        frames: uint8 or floats from 0 to 1, of shape `(frames, height, width)`, with a last axis of
-            1 or 3 channels or without.
-        alt: What is seen, in words, for those who do not see it.
-        frames_per_second: From 0.1 to 50.
-        loop: Whether to start again at the end, for ever, or to play once.
-        there_and_back: Whether to play the frames backwards after the last.
-        scale: Pixels on the screen for each pixel of a frame, drawn as sharp squares.
-
-    Raises:
-        ValueError: The frames are wrongly shaped, out of range, or have NaN in them.
-
-    Example:
-        ```python
-        import numpy as np
-        import imagegen
-
-        frames = np.linspace(0, 1, 8)[:, None, None] * np.ones((8, 16, 16))
-        imagegen.Animation(frames, alt="A square that turns from black to white", scale=4)
-        ```
-    """
-
-    def __init__(
-        self,
-        frames: Any,
-        *,
-        alt: str = "",
-        frames_per_second: float = 10,
-        loop: bool = True,
-        there_and_back: bool = False,
-        scale: int = 1,
-    ):
-        self.frames = _sequence(frames, there_and_back)
-        self.alt = alt or f"An animation of {len(self.frames)} frames"
-        self.frames_per_second = _check_speed(frames_per_second)
-        self.loop = loop
-        self.scale = check_integer(scale, "scale", minimum=1)
-
-    def __repr__(self) -> str:
-        num_frames, height, width, _ = self.frames.shape
-        return f"<Animation: {num_frames} frames of {width} x {height} pixels>"
-
-    def _repr_html_(self) -> str:
-        file = io.BytesIO()
-        _write_pillow(file, "webp", self.frames, self.frames_per_second, self.loop)
-        data = base64.b64encode(file.getvalue()).decode("ascii")
-        _, height, width, _ = self.frames.shape
-        return (
-            f'<img alt="{html.escape(self.alt)}" src="data:image/webp;base64,{data}" '
-            f'width="{width * self.scale}" height="{height * self.scale}" '
-            'style="image-rendering: pixelated; max-width: 100%; height: auto">'
-        )
 
 
 class ShowGenerated(keras.callbacks.Callback):
@@ -388,7 +268,7 @@ class ShowGenerated(keras.callbacks.Callback):
             show(images, columns=self.columns)
             return
         picture = grid(images, columns=self.columns)
-        with _whole_file(self.folder / f"epoch_{epoch + 1:04d}.png") as partial:
+        with whole_file(self.folder / f"epoch_{epoch + 1:04d}.png") as partial:
             Image.fromarray(picture).save(partial, format="PNG")
 
 
@@ -408,7 +288,7 @@ def _check_shape(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def _pictures(images: Any, name: str) -> np.ndarray:
+def as_pictures(images: Any, name: str) -> np.ndarray:
     """Returns what can be drawn as uint8 `(pictures, height, width, 3)`, and refuses the rest."""
     array = _check_shape(check_finite(_as_array(images, name), name), name)
     if array.dtype != np.uint8:
@@ -443,18 +323,8 @@ def _tile(pictures: np.ndarray, columns: int, gaps: tuple[int, int]) -> np.ndarr
     return canvas[: rows * step_y - gaps[0], : columns * step_x - gaps[1]]
 
 
-def _check_speed(frames_per_second: float) -> float:
-    # Browsers slow down a GIF whose frames last less than 20 ms.
-    return check_number(frames_per_second, "frames_per_second", minimum=0.1, maximum=50)
-
-
-def _sequence(frames: Any, there_and_back: bool) -> np.ndarray:
-    pictures = _pictures(frames, "frames")
-    return np.concatenate([pictures, pictures[-2:0:-1]]) if there_and_back else pictures
-
-
 @contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Yields a path to write to, which takes the place of `path` when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -463,56 +333,3 @@ def _whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _write_pillow(
-    file: Path | io.BytesIO,
-    file_format: str,
-    pictures: np.ndarray,
-    frames_per_second: float,
-    loop: bool,
-) -> None:
-    first, *rest = (Image.fromarray(picture) for picture in pictures)
-    options: dict[str, Any] = {"quality": 90} if file_format == "webp" else {}
-    # WebP counts how often it plays. GIF counts its repetitions, and a GIF without that count
-    # plays once. For both, 0 is for ever.
-    if loop:
-        options["loop"] = 0
-    elif file_format == "webp":
-        options["loop"] = 1
-    first.save(
-        file,
-        format=file_format,
-        save_all=True,
-        append_images=rest,
-        duration=round(1000 / frames_per_second),
-        **options,
-    )
-
-
-def _write_mp4(path: Path, pictures: np.ndarray, frames_per_second: float) -> None:
-    # Players decode H.264 in 4:2:0 only: one colour for each 2 x 2 pixels, hence even sides.
-    odd = [(0, side % 2) for side in pictures.shape[1:3]]
-    pictures = np.pad(pictures, ((0, 0), *odd, (0, 0)), mode="edge")
-    _, height, width, _ = pictures.shape
-    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {frames_per_second} -i -"
-    encoded = "-c:v libx264 -crf 18 -pix_fmt yuv420p -movflags +faststart -f mp4 -y"
-    command = [_ffmpeg(), "-loglevel", "error", *raw.split(), *encoded.split(), str(path)]
-    result = subprocess.run(command, input=pictures.tobytes(), capture_output=True, check=False)
-    if result.returncode:
-        raise RuntimeError(f"ffmpeg failed: {result.stderr.decode(errors='replace').strip()}")
-
-
-def _ffmpeg() -> str:
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        path = shutil.which("ffmpeg")
-    else:
-        path = imageio_ffmpeg.get_ffmpeg_exe()
-    if path is None:
-        raise RuntimeError(
-            "An MP4 needs ffmpeg, and there is none. `pip install imageio-ffmpeg` brings one. "
-            "GIF and WebP need nothing."
-        )
-    return path
