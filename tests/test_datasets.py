@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from imagegen import datasets
+from imagegen import _oxford, datasets
 
 import numpy as np
 import pytest
@@ -208,7 +208,7 @@ def test_photographs_become_their_largest_centred_square(width, height):
     pixels[np.hypot(*centred) < side / 4] = 255
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=98, subsampling=0)
-    square = datasets._photograph(file.getvalue(), 40)[..., 1] / 255
+    square = _oxford._photograph(file.getvalue(), 40)[..., 1] / 255
     assert square.shape == (40, 40)
     assert abs(square.mean() - np.pi / 16) < 0.02
     assert abs(square.mean(0) - square.mean(1)).max() < 0.1
@@ -221,7 +221,7 @@ def test_photographs_are_resized_with_antialiasing(side):
     stripes = np.indices((side, side))[1] % 2 * 255
     file = io.BytesIO()
     Image.fromarray(stripes.astype("uint8")).save(file, "JPEG", quality=98)
-    small = datasets._photograph(file.getvalue(), 32).astype(int)
+    small = _oxford._photograph(file.getvalue(), 32).astype(int)
     assert np.abs(small - 127.5).max() < 20
 
 
@@ -244,7 +244,7 @@ def test_real_flowers_have_the_known_names():
 def test_photographs_are_decoded_once(data, tmp_path, monkeypatch):
     first = datasets.flowers(image_size=8)
     assert len(decoded_copies(tmp_path)) == 1
-    monkeypatch.setattr(datasets, "_photograph", None)
+    monkeypatch.setattr(_oxford, "_photograph", None)
     second = datasets.flowers(image_size=8)
     np.testing.assert_array_equal(first.images, second.images)
     np.testing.assert_array_equal(first.labels, second.labels)
@@ -425,7 +425,7 @@ def test_damaged_files_load_whole_or_are_refused(data, good_files, name, place, 
             assert images.shape[1:] == (28, 28, 1)
             assert set(labels) <= set(range(10))
         else:
-            labels = datasets._species_labels(data / name)
+            labels = _oxford.species_labels(data / name)
             assert labels.min() >= 0
             assert labels.max() < 102
     except ValueError as error:
@@ -498,7 +498,7 @@ def test_labels_are_those_that_scipy_writes(data, dtype, compressed, number):
     labels = np.random.default_rng(number).integers(1, 103, (1, number)).astype(dtype)
     arrays = {"before": np.ones((3, 5)), "labels": labels, "after": np.zeros(3, "uint8")}
     scipy.io.savemat(data / "imagelabels.mat", arrays, do_compression=compressed)
-    read = datasets._species_labels(data / "imagelabels.mat")
+    read = _oxford.species_labels(data / "imagelabels.mat")
     np.testing.assert_array_equal(read, labels[0].astype(int) - 1)
 
 

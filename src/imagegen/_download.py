@@ -1,4 +1,4 @@
-"""Fetch a file once: verified, atomic, resumable."""
+"""Fetch a file once: verified, atomic, resumable; and say which file it is that can't be read."""
 
 import hashlib
 import os
@@ -87,6 +87,21 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
         f"{url} doesn't have the expected {algorithm} checksum {expected}: the file there has "
         "changed, or something on the way changes it"
     )
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turns any failure to read `path` into an error that names it.
+
+    Which errors a parser raises for a damaged file is its own affair: a thousand damaged NumPy
+    archives raised eight kinds, the Python tokenizer's among them.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"{path} must be {what}. It can't be read, so delete it or get it anew: {error}"
+        ) from error
 
 
 @contextmanager

@@ -1,29 +1,21 @@
 """Data sets as NumPy arrays: digits, flowers, captioned flowers, and points on an S-curve."""
 
-import gzip
 import hashlib
-import io
 import os
-import re
-import struct
-import tarfile
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from imagegen._checks import check_choice, check_integer, check_number
-from imagegen._download import DownloadError, cache_folder, fetch
+from imagegen._download import DownloadError, cache_folder, fetch, reading
+from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
+from imagegen._oxford import decoded_photographs, species_labels
 from imagegen.captioned import COLORS as _CAPTIONED_COLORS
 from imagegen.captioned import captioned_flowers as captioned_flowers
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 _MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 _MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
@@ -37,39 +29,8 @@ _SPLITS = ("train", "test")
 _NUM_TEST_FLOWERS = 500
 _NUM_CAPTIONED_FLOWERS = 2500
 _NUM_UCI_TRAINING_DIGITS = 1500
-_NUM_PHOTOGRAPHS = 8189
-# What is beyond these is no digit, no label and no photograph, but an attempt to fill the memory.
-_MAX_PHOTOGRAPH_BYTES = 1 << 24
+# What is beyond this is no set of digits, but an attempt to fill the memory.
 _MAX_DIGITS_BYTES = 1 << 28
-_MAX_LABELS_BYTES = 1 << 20
-# The types of a MAT-file's elements that `imagelabels.mat` can have.
-_MAT_NUMBERS = {
-    **{1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4"},
-    **{9: "<f8", 12: "<i8", 13: "<u8"},
-}
-_MAT_MATRIX, _MAT_COMPRESSED = 14, 15
-# Part of the name of a decoded copy: raise it when `_photograph` changes what it returns.
-_DECODING = 1
-# The species, in the order of their labels.
-_SPECIES = """
-pink primrose, hard-leaved pocket orchid, canterbury bells, sweet pea, english marigold, tiger
-lily, moon orchid, bird of paradise, monkshood, globe thistle, snapdragon, colt's foot, king
-protea, spear thistle, yellow iris, globe-flower, purple coneflower, peruvian lily, balloon
-flower, giant white arum lily, fire lily, pincushion flower, fritillary, red ginger, grape
-hyacinth, corn poppy, prince of wales feathers, stemless gentian, artichoke, sweet william,
-carnation, garden phlox, love in the mist, mexican aster, alpine sea holly, ruby-lipped
-cattleya, cape flower, great masterwort, siam tulip, lenten rose, barbeton daisy, daffodil,
-sword lily, poinsettia, bolero deep blue, wallflower, marigold, buttercup, oxeye daisy, common
-dandelion, petunia, wild pansy, primula, sunflower, pelargonium, bishop of llandaff, gaura,
-geranium, orange dahlia, pink-yellow dahlia, cautleya spicata, japanese anemone, black-eyed
-susan, silverbush, californian poppy, osteospermum, spring crocus, bearded iris, windflower,
-tree poppy, gazania, azalea, water lily, rose, thorn apple, morning glory, passion flower, lotus
-lotus, toad lily, anthurium, frangipani, clematis, hibiscus, columbine, desert-rose, tree
-mallow, magnolia, cyclamen, watercress, canna lily, hippeastrum, bee balm, ball moss, foxglove,
-bougainvillea, camellia, mallow, mexican petunia, bromelia, blanket flower, trumpet creeper,
-blackberry lily
-"""
-FLOWER_NAMES = tuple(_SPECIES.strip().replace("\n", " ").split(", "))
 
 
 class Digits(NamedTuple):
@@ -270,27 +231,12 @@ def _original(name: str, url: str, **checksum: str) -> Path:
     return path
 
 
-@contextmanager
-def _reading(path: Path, what: str) -> Iterator[None]:
-    """Turns any failure to read `path` into an error that names it.
-
-    Which errors a parser raises for a damaged file is its own affair: a thousand damaged NumPy
-    archives raised eight kinds, the Python tokenizer's among them.
-    """
-    try:
-        yield
-    except Exception as error:
-        raise ValueError(
-            f"{path} must be {what}. It can't be read, so delete it or get it anew: {error}"
-        ) from error
-
-
 # Digits
 
 
 def _mnist(split: str | None) -> Digits:
     path = _original("mnist.npz", _MNIST_URL, sha256=_MNIST_SHA256)
-    with _reading(path, "MNIST as a NumPy archive"):
+    with reading(path, "MNIST as a NumPy archive"):
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_DIGITS_BYTES:
                 raise ValueError(f"it unpacks to more than {_MAX_DIGITS_BYTES} bytes")
@@ -341,8 +287,8 @@ def _oxford(image_size: int, split: str | None) -> Flowers:
     archive, labels_file = (
         _original(name, _OXFORD_URL + name, md5=md5) for name, md5 in _OXFORD_MD5.items()
     )
-    all_labels = _species_labels(labels_file)
-    images, numbers = _decoded_photographs(archive, image_size)
+    all_labels = species_labels(labels_file)
+    images, numbers = decoded_photographs(archive, image_size)
     if numbers.max() > len(all_labels):
         raise ValueError(
             f"{archive} has a photograph {numbers.max()}, and {labels_file} only "
@@ -372,127 +318,3 @@ def _drawn(image_size: int, split: str | None) -> Flowers:
     labels = np.array([names.index(flower.petal_color) for flower in attributes])
     chosen = _chosen(np.arange(len(images)) >= len(images) - _NUM_TEST_FLOWERS, split)
     return Flowers(images[chosen], labels[chosen], [f"{name} flower" for name in names])
-
-
-def _species_labels(path: Path) -> np.ndarray:
-    """Reads the labels of all photographs, counted from 0, in the order of their file numbers."""
-    with _reading(path, f"a MAT-file with labels from 1 to {len(FLOWER_NAMES)}"):
-        labels = _mat_array(path.read_bytes(), b"labels")
-        if not np.array_equal(labels, labels.astype("int64")):
-            raise ValueError(f"the labels are no whole numbers, but {labels.dtype}")
-        if labels.min() < 1 or labels.max() > len(FLOWER_NAMES):
-            raise ValueError(f"the labels are {labels.min()} to {labels.max()}")
-    return labels.astype("int64") - 1
-
-
-def _mat_array(content: bytes, name: bytes) -> np.ndarray:
-    """Reads one real array from a MAT-file of version 5, flattened.
-
-    Not by SciPy, whose reader ends the whole process with a segmentation fault on some damaged
-    files.
-    """
-    if content[126:128] != b"IM":
-        raise ValueError("it is no little-endian MAT-file of version 5")
-    for kind, data in _mat_elements(content[128:]):
-        if kind == _MAT_COMPRESSED:
-            unpacker = zlib.decompressobj()
-            unpacked = unpacker.decompress(data, _MAX_LABELS_BYTES)
-            if not unpacker.eof:
-                raise ValueError("its compressed data breaks off or is too large")
-            kind, data = next(_mat_elements(unpacked))
-        if kind == _MAT_MATRIX:
-            _, (_, shape), (_, found), (number_type, values) = islice(_mat_elements(data), 4)
-            if found == name:
-                array = np.frombuffer(values, _MAT_NUMBERS[number_type])
-                if len(array) != np.frombuffer(shape, "<i4").prod(dtype="int64"):
-                    raise ValueError("its data doesn't fill its shape")
-                return array
-    raise ValueError(f"it has no {name.decode()}")
-
-
-def _mat_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields the type and the data of each element that `content` is made of."""
-    end = 0
-    while end < len(content):
-        kind, size = struct.unpack_from("<II", content, end)
-        start = end + 8
-        if small_size := kind >> 16:  # Up to four bytes are part of the tag.
-            kind, size, start = kind & 0xFFFF, small_size, end + 4
-        yield kind, content[start : start + size]
-        end = start + size if kind == _MAT_COMPRESSED else start + size + -(start + size) % 8
-
-
-def _decoded_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the archive's photographs and their numbers, from the last time if possible."""
-    identity = f"{archive.resolve()} {archive.stat().st_size} {archive.stat().st_mtime_ns}"
-    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    path = cache_folder() / "flowers" / f"decoded-{_DECODING}-{image_size}px-{key}.npz"
-    try:
-        # Opened here, because NumPy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["images"], arrays["numbers"]
-    # Missing, or damaged, which the checksums of the zip format reveal: decode anew. As with any
-    # damaged archive, the kinds of errors are many.
-    except Exception:
-        pass
-    images, numbers = _decode_photographs(archive, image_size)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as copy:
-            np.savez(copy, images=images, numbers=numbers)
-        os.replace(part, path)
-    # A cache that can't be written costs time, nothing else.
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-    return images, numbers
-
-
-def _decode_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np.ndarray]:
-    with _reading(archive, "a tar.gz archive of photographs jpg/image_00001.jpg, ..."):
-        photographs = {
-            number: _photograph(content, image_size)
-            for number, content in tqdm(_members(archive), desc="flowers", delay=1, leave=False)
-        }
-        if not photographs:
-            raise ValueError("there is none in it")
-    numbers = np.array(sorted(photographs))
-    return np.stack([photographs[number] for number in numbers]), numbers
-
-
-def _members(archive: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields the number and content of each photograph in the archive.
-
-    Nothing is unpacked to disk, and what is not a plain file of the expected name is passed over:
-    so names that lead elsewhere, links and devices can do no harm.
-    """
-    with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
-        for member in members:
-            name = re.fullmatch(r"(?:\./)?jpg/image_(\d{5})\.jpg", member.name, re.ASCII)
-            if name is None or not member.isreg() or not 1 <= int(name[1]) <= _NUM_PHOTOGRAPHS:
-                continue
-            if member.size > _MAX_PHOTOGRAPH_BYTES:
-                raise ValueError(f"{member.name} declares {member.size} bytes")
-            file = members.extractfile(member)
-            assert file is not None
-            yield int(name[1]), file.read()
-        # A tar file that breaks off between two members looks complete. Its compression doesn't.
-        while stream.read(1 << 20):
-            pass
-
-
-def _photograph(content: bytes, image_size: int) -> np.ndarray:
-    """Decodes a photograph to its largest centred square, resized with antialiasing."""
-    with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-        # The decoder can halve on the way: 1.4 instead of 3.3 ms for one of 500 x 667 pixels, with
-        # a mean difference of one grey level, since the last halving is left to the Lanczos filter.
-        image.draft("RGB", (2 * image_size, 2 * image_size))
-        left, top = (image.width - image.height) / 2, (image.height - image.width) / 2
-        left, top = max(left, 0), max(top, 0)
-        square = image.convert("RGB").resize(
-            (image_size, image_size),
-            Image.Resampling.LANCZOS,
-            box=(left, top, image.width - left, image.height - top),
-        )
-    return np.asarray(square)
