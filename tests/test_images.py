@@ -1,7 +1,7 @@
 import os
 
 from imagegen.animation import Animation, save_animation
-from imagegen.images import ShowGenerated, grid, show, to_float, to_uint8
+from imagegen.images import ShowGenerated, center_square, grid, show, to_float, to_uint8
 
 import keras
 import matplotlib
@@ -313,3 +313,21 @@ def test_callback_refuses_what_it_cannot_draw(tmp_path):
         train(ShowGenerated(), model=keras.Sequential([keras.layers.Dense(1)]))
     with pytest.raises(ValueError, match="`every` must be an integer, at least 1"):
         ShowGenerated(every=0)
+
+
+@given(st.integers(1, 40), st.integers(0, 20), st.booleans())
+def test_the_largest_square_is_cut_from_the_middle(side, margin, wide):
+    shape = (side, side + 2 * margin, 3) if wide else (side + 2 * margin, side, 3)
+    pixels = np.random.default_rng(side).integers(0, 256, shape, "uint8")
+    middle = slice(margin, margin + side)
+    expected = pixels[:, middle] if wide else pixels[middle]
+    np.testing.assert_array_equal(center_square(Image.fromarray(pixels), side), expected)
+
+
+def test_a_resized_square_keeps_the_mean_of_fine_stripes():
+    """Without antialiasing, stripes of one pixel come out black or white, not grey."""
+    pixels = np.zeros((128, 128, 3), "uint8")
+    pixels[::2] = 255
+    square = center_square(Image.fromarray(pixels), 32)
+    np.testing.assert_allclose(square, 127.5, atol=25)
+    assert square.mean() == pytest.approx(127.5, abs=2)

@@ -18,7 +18,7 @@ ALLOWED = {
     "_checks": "",
     "_download": "",
     "_jit": "",
-    "_oxford": "_download",
+    "_oxford": "images _download",
     "animation": "images",
     "captioned": "",
     "datasets": "captioned _oxford _download",

@@ -58,7 +58,7 @@ def show_source(function):
     return Markdown(f"```python\n{source}```")
 
 
-show_source(imagegen.datasets._photograph)
+show_source(imagegen.center_square)
 
 # %% [markdown]
 # `LANCZOS` is a way to resize with *antialiasing*: each new pixel is a weighted mean of all the old

@@ -15,6 +15,7 @@ from imagegen.captioned import draw_flowers as draw_flowers
 from imagegen.captioned import sample_attributes as sample_attributes
 from imagegen.diffusion import DiffusionModel as DiffusionModel
 from imagegen.images import ShowGenerated as ShowGenerated
+from imagegen.images import center_square as center_square
 from imagegen.images import grid as grid
 from imagegen.images import show as show
 from imagegen.images import to_float as to_float

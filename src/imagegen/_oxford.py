@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from imagegen._download import cache_folder, reading
+from imagegen.images import center_square
 
 import numpy as np
 from PIL import Image
@@ -167,11 +168,4 @@ def _photograph(content: bytes, image_size: int) -> np.ndarray:
         # The decoder can halve on the way: 1.4 instead of 3.3 ms for one of 500 x 667 pixels, with
         # a mean difference of one grey level, since the last halving is left to the Lanczos filter.
         image.draft("RGB", (2 * image_size, 2 * image_size))
-        left, top = (image.width - image.height) / 2, (image.height - image.width) / 2
-        left, top = max(left, 0), max(top, 0)
-        square = image.convert("RGB").resize(
-            (image_size, image_size),
-            Image.Resampling.LANCZOS,
-            box=(left, top, image.width - left, image.height - top),
-        )
-    return np.asarray(square)
+        return center_square(image, image_size)
