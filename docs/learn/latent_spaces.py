@@ -122,7 +122,16 @@ imagegen.show(train.images[:20], titles=train.labels[:20], columns=10)
 # The layer that draws is called `LatentSampler`. This is its source:
 
 # %%
-print(textwrap.dedent(inspect.getsource(imagegen.LatentSampler.call)))
+from IPython.display import Markdown
+
+
+def show_source(function):
+    """Show how the package does it."""
+    source = textwrap.dedent(inspect.getsource(function))
+    return Markdown(f"```python\n{source}```")
+
+
+show_source(imagegen.LatentSampler.call)
 
 # %% [markdown]
 # Two things deserve a second look.
@@ -238,8 +247,8 @@ plt.show()
 # an image through the model, then the loss:
 
 # %%
-print(textwrap.dedent(inspect.getsource(imagegen.VAE.call)))
-print(textwrap.dedent(inspect.getsource(imagegen.VAE.compute_loss)))
+show_source(imagegen.VAE.call)
+show_source(imagegen.VAE.compute_loss)
 
 # %% [markdown]
 # The two *trackers* are metrics, `keras.metrics.Mean`. They are attributes of the model, so `fit`
