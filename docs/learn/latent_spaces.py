@@ -248,6 +248,8 @@ plt.show()
 
 # %%
 show_source(imagegen.VAE.call)
+
+# %%
 show_source(imagegen.VAE.compute_loss)
 
 # %% [markdown]
