@@ -403,7 +403,7 @@ imagegen.Animation(
 #
 # More steps cost more time, as each asks the network once. We start from the same noise, five times:
 
-# %% alt="Three flowers in five rows. One step gives blurs, two give soft shapes; from five steps on the flowers hardly change."
+# %% alt="Three flowers in five rows. One step gives blurs, two and five give soft shapes; twenty and fifty are crisp and alike."
 import time
 
 sweep, seconds = [], []
@@ -428,7 +428,7 @@ assert roughness(sweep[0]) < roughness(sweep[4])
 
 # %% [markdown]
 # One step is a leap: it gives the mean of all flowers that the noise might hide, and that is a blur.
-# Twenty are enough for this sampler. What fifty add is hard to see. The number of steps changes the
+# Twenty are enough for this sampler: fifty add a little contrast. The number of steps changes the
 # detail, but the noise decides which flower it is.
 #
 # ## The same seed, the same pictures
