@@ -15,7 +15,16 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 # What the design promises of every backend; the rest of the tests runs on JAX alone.
 BACKEND_TESTS = [
     f"tests/test_{module}.py"
-    for module in ("layers", "vae", "unet", "schedules", "predictions", "samplers", "diffusion")
+    for module in (
+        "layers",
+        "vae",
+        "unet",
+        "schedules",
+        "discrete",
+        "predictions",
+        "samplers",
+        "diffusion",
+    )
 ]
 
 

@@ -16,6 +16,7 @@ SCHEDULES = {
     "flow": imagegen.FlowSchedule(),
     "EDM": imagegen.EDMSchedule(),
     "linear betas": imagegen.DiscreteSchedule(imagegen.linear_betas(1000)),
+    "cosine betas": imagegen.DiscreteSchedule(imagegen.cosine_betas(1000)),
 }
 PREDICTIONS = [
     imagegen.NoisePrediction(),

@@ -23,6 +23,7 @@ ALLOWED = {
     "captioned": "",
     "datasets": "captioned _oxford _download",
     "diffusion": "schedules predictions samplers images presets _jit",
+    "discrete": "schedules",
     "editing": "schedules samplers images interpolation",
     "images": "",
     "interpolation": "",
