@@ -211,7 +211,7 @@ show_source(imagegen.DiffusionModel.compute_loss)
 # ### Averaged weights
 #
 # Each training step pulls the weights towards what one batch wants, and so they never come to rest.
-# Their average over many steps is a much better network. After each step, a second copy of the network,
+# Their average over many steps is calmer, and papers report much better pictures with it. After each step, a second copy of the network,
 # `model.averaged`, moves a little towards the first:
 #
 # $$\text{average} \leftarrow k \cdot \text{average} + (1 - k) \cdot \text{weights}$$
@@ -554,8 +554,7 @@ assert model.network.config["attention_resolutions"] == [8]
 # middle. Others are tufts of petals without order, and the symmetry that makes a daisy a daisy is rare. The
 # model has learnt what flowers are made of, and only some of how they are built.
 #
-# The reasons are plain. The training was short, and the loss was still falling when it ended. The network
-# is small. And 4,500 photographs of some hundred species are about 45 of each. A GPU and a larger network
+# The reasons are plain. The training was short. The network is small. And 4,500 photographs of some hundred species are about 45 of each. A GPU and a larger network
 # go much further, with the same code.
 #
 # At least, does it make something of its own? A model can also cheat, and learn pictures by heart. Let us
@@ -593,7 +592,7 @@ assert min(distances_to_nearest(images[:3])) == 0
 #   mean 0 and variance 1.
 # - The loss compares the network's answer with the noise. It says little about beauty, so we look at
 #   pictures after each epoch.
-# - An average of the weights generates better pictures than the weights themselves.
+# - One copy of the network learns. The other, an average of its weights, generates.
 # - Twenty steps are enough here. The seed decides which picture it is.
 # - Full training costs hours. What is changed in the network decides how far they go.
 #
