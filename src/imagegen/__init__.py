@@ -34,6 +34,7 @@ from imagegen.interpolation import walk as walk
 from imagegen.layers import LatentSampler as LatentSampler
 from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
+from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_distance
 from imagegen.predictions import EDMPrediction as EDMPrediction
 from imagegen.predictions import FlowPrediction as FlowPrediction
 from imagegen.predictions import ImagePrediction as ImagePrediction
