@@ -1,6 +1,12 @@
 """Laws of the shared layers."""
 
-from imagegen.layers import LatentSampler, SinusoidalEmbedding, SubPixelConv2DTranspose
+from imagegen.layers import (
+    DepthToSpace,
+    LatentSampler,
+    LogSNR,
+    SinusoidalEmbedding,
+    SubPixelConv2DTranspose,
+)
 
 import keras
 import numpy as np
@@ -126,12 +132,79 @@ def test_latent_sampler_without_variance_returns_the_mean():
     np.testing.assert_array_equal(ops.convert_to_numpy(sample), mean)
 
 
+@given(rate=st.floats(0, 1, width=32), limit=st.floats(1, 30))
+def test_log_snr_is_its_formula(rate, limit):
+    with np.errstate(divide="ignore"):
+        log_snr = np.log(1 - np.float64(rate) ** 2) - np.log(np.float64(rate) ** 2)
+    expected = np.clip(log_snr, -limit, limit) / limit
+    result = ops.convert_to_numpy(LogSNR(limit=limit)(np.float32([rate])))
+    assert result.dtype == "float32"
+    np.testing.assert_allclose(result, [expected], atol=1e-6)
+
+
+def test_log_snr_is_1_without_noise_and_minus_1_without_signal():
+    # A rate may be a rounding error above 1: the models divide by a root.
+    rates = np.float32([0, 1e-30, 0.5**0.5, np.nextafter(np.float32(1), 2), 1])
+    result = ops.convert_to_numpy(LogSNR()(rates))
+    np.testing.assert_allclose(result, [1, 1, 0, -1, -1], atol=1e-7)
+
+
+def test_log_snr_tells_near_rates_apart_under_a_policy_of_half_precision():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rate = keras.Input((1,))
+        model = keras.Model(rate, LogSNR()(rate))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    one, other = ops.convert_to_numpy(model(np.float32([[0.9985], [0.9995]])))
+    assert one - other > 0.05
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    factor=st.integers(1, 4),
+    size=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    channels=st.integers(1, 3),
+)
+def test_depth_to_space_moves_channels_to_pixels(factor, size, channels):
+    height, width = size
+    inputs = np.arange(2 * height * width * factor**2 * channels, dtype="float32")
+    inputs = inputs.reshape(2, height, width, factor**2 * channels)
+    result = ops.convert_to_numpy(DepthToSpace(factor)(inputs))
+    assert result.shape == (2, height * factor, width * factor, channels)
+    for row, column, channel in np.ndindex(result.shape[1:]):
+        depth = ((row % factor) * factor + column % factor) * channels + channel
+        expected = inputs[:, row // factor, column // factor, depth]
+        np.testing.assert_array_equal(result[:, row, column, channel], expected)
+
+
+def test_depth_to_space_takes_pictures_of_any_size():
+    inputs = keras.Input((None, None, 12))
+    outputs = DepthToSpace(2)(inputs)
+    assert outputs.shape == (None, None, None, 3)
+    assert keras.Model(inputs, outputs)(np.zeros((1, 3, 5, 12))).shape == (1, 6, 10, 3)
+
+
+def test_depth_to_space_refuses_channels_that_do_not_divide():
+    with pytest.raises(ValueError, match=r"`inputs` must have a multiple of 4.*Received"):
+        DepthToSpace(2)(np.zeros((1, 2, 2, 6)))
+
+
+@pytest.mark.parametrize(("layer", "name"), [(LogSNR, "limit"), (DepthToSpace, "factor")])
+def test_impossible_arguments_are_refused(layer, name):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}=-1"):
+        layer(**{name: -1})
+
+
 @pytest.mark.parametrize(
     ("layer", "shapes"),
     [
         (LatentSampler(seed=3), [(2,), (2,)]),
         (SubPixelConv2DTranspose(4, 3, activation="relu"), [(4, 4, 3)]),
         (SinusoidalEmbedding(8, max_frequency=50.0), [(1,)]),
+        (LogSNR(limit=1.5), [(1,)]),
+        (DepthToSpace(2), [(4, 3, 8)]),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, keras.Layer) else "",
 )

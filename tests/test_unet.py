@@ -75,14 +75,14 @@ def test_a_copy_from_the_configuration_computes_the_same(options):
 
 def test_a_patch_moves_with_its_pixels():
     """With patches, shifting the input by whole patches shifts the patches, not their insides."""
-    from imagegen.unet import _to_patches, _to_pixels
+    from imagegen.unet import _to_patches
 
     picture = keras.Input((8, 8, 3))
     patches = keras.Model(picture, _to_patches(picture, 2))
     pixels = normal(0, 1, 8, 8, 3)
     expected = pixels.reshape(1, 4, 2, 4, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(1, 4, 4, 12)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(patches(pixels)), expected)
-    there_and_back = keras.Model(picture, _to_pixels(_to_patches(picture, 2), 2, 3))
+    there_and_back = keras.Model(picture, imagegen.DepthToSpace(2)(_to_patches(picture, 2)))
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(there_and_back(pixels)), pixels)
 
 

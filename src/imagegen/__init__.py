@@ -31,7 +31,9 @@ from imagegen.interpolation import latent_grid as latent_grid
 from imagegen.interpolation import lerp as lerp
 from imagegen.interpolation import slerp as slerp
 from imagegen.interpolation import walk as walk
+from imagegen.layers import DepthToSpace as DepthToSpace
 from imagegen.layers import LatentSampler as LatentSampler
+from imagegen.layers import LogSNR as LogSNR
 from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
 from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_distance

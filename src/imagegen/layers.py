@@ -222,3 +222,121 @@ class SinusoidalEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+class LogSNR(keras.layers.Layer):
+    r"""The log signal-to-noise ratio of a noise rate, scaled to `[-1, 1]`.
+
+    $$\lambda(n) = \log\frac{1 - n^2}{n^2}, \quad
+    \text{output} = \frac1\ell \min(\max(\lambda, -\ell), \ell)$$
+
+    The rate is that of a variance-preserving mixture, whose signal rate is $\sqrt{1 - n^2}$. Near
+    0 and near 1 a small difference of rates is a large one of what can be seen in a sample. The
+    logarithm spreads these ends out.
+
+    Args:
+        limit: The largest log ratio $\ell$ that is told apart, above 0. At 15 the fainter of
+            signal and noise has a rate of 0.00055.
+
+    Call arguments:
+        inputs: Noise rates in `[0, 1]`, of any shape.
+
+    Returns:
+        A float32 tensor of the same shape: 1 where there is no noise, 0 where signal and noise
+        are equal, -1 where there is no signal.
+
+    Raises:
+        ValueError: If `limit` is not positive.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        ratios = imagegen.LogSNR()(np.float32([0, 0.5**0.5, 1]))
+        assert np.allclose(ratios, [1, 0, -1], atol=1e-6)
+        ```
+
+    Reference:
+        Kingma et al., [Variational Diffusion Models](https://arxiv.org/abs/2107.00630), 2021,
+        section 3.1.
+    """
+
+    def __init__(self, *, limit: float = 15.0, **kwargs: Any):
+        # bfloat16 rounds every rate above 0.998 to 1.
+        super().__init__(**{"dtype": "float32"} | kwargs)
+        self.limit = check_number(limit, "limit", minimum=1e-3)
+
+    def call(self, inputs: Any) -> Any:
+        # (1 - n)(1 + n), because 1 - n^2 cancels near 1. A rate may be a rounding error above 1.
+        signal = ops.maximum((1 - inputs) * (1 + inputs), 1e-30)
+        log_snr = ops.log(signal) - 2 * ops.log(ops.maximum(inputs, 1e-30))
+        return ops.clip(log_snr, -self.limit, self.limit) / self.limit
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"limit": self.limit}
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+class DepthToSpace(keras.layers.Layer):
+    r"""Turns channels into pixels: each pixel becomes a square of `factor` x `factor`.
+
+    $$y_{fq + r,\, fp + s,\, c} = x_{q,\, p,\, (f r + s) C + c}, \quad 0 \le r, s < f$$
+
+    with $C$ output channels. Nothing is computed; the numbers move.
+
+    Args:
+        factor: The side $f$ of the square, at least 1.
+
+    Call arguments:
+        inputs: A tensor of shape `(batch, height, width, factor**2 * channels)`.
+
+    Returns:
+        A tensor of shape `(batch, factor * height, factor * width, channels)`.
+
+    Raises:
+        ValueError: If `factor` is no positive integer, or its square doesn't divide the channels.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        pixels = imagegen.DepthToSpace(2)(np.float32([[[[1, 2, 3, 4]]]]))
+        assert np.allclose(pixels[0, :, :, 0], [[1, 2], [3, 4]])
+        ```
+
+    Reference:
+        Shi et al., [Real-Time Single Image and Video Super-Resolution Using an Efficient
+        Sub-Pixel Convolutional Neural Network](https://arxiv.org/abs/1609.05158), 2016, equation 4.
+    """
+
+    def __init__(self, factor: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.factor = check_integer(factor, "factor", minimum=1)
+
+    def build(self, input_shape: Any) -> None:
+        if input_shape[-1] % self.factor**2:
+            raise ValueError(
+                f"`inputs` must have a multiple of {self.factor**2} channels, the square of the "
+                f"factor. Received: inputs of shape {tuple(input_shape)}"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        _, height, width, depth = ops.shape(inputs)
+        factor, channels = self.factor, depth // self.factor**2
+        x = ops.reshape(inputs, (-1, height, width, factor, factor * channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4))
+        return ops.reshape(x, (-1, height * factor, width * factor, channels))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        batch, height, width, depth = input_shape
+        height, width = (side and side * self.factor for side in (height, width))
+        return batch, height, width, depth // self.factor**2
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"factor": self.factor}

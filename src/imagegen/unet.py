@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 from imagegen._checks import check_choice, check_integer, check_number
-from imagegen.layers import SinusoidalEmbedding
+from imagegen.layers import DepthToSpace, SinusoidalEmbedding
 
 import keras
 from keras import layers
@@ -160,7 +160,10 @@ def _unet(
     x = layers.Conv2D(output_channels, 1, kernel_initializer="zeros", dtype="float32", name="head")(
         x
     )
-    return _to_pixels(x, patch_size, channels)
+    if patch_size == 1:
+        return x
+    # float32, as the head is: a policy of half precision would round the prediction.
+    return DepthToSpace(patch_size, dtype="float32")(x)
 
 
 def _embed(noise_rates: Any, embedding_dim: int) -> Any:
@@ -207,13 +210,3 @@ def _to_patches(x: Any, size: int) -> Any:
     x = layers.Reshape((height // size, size, width // size, size * channels))(x)
     x = layers.Permute((1, 3, 2, 4))(x)
     return layers.Reshape((height // size, width // size, size * size * channels))(x)
-
-
-def _to_pixels(x: Any, size: int, channels: int) -> Any:
-    if size == 1:
-        return x
-    height, width = x.shape[1:3]
-    # float32, as the head is: a policy of half precision would round the prediction.
-    x = layers.Reshape((height, width, size, size * channels), dtype="float32")(x)
-    x = layers.Permute((1, 3, 2, 4), dtype="float32")(x)
-    return layers.Reshape((height * size, width * size, channels), dtype="float32")(x)
