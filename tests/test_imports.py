@@ -28,7 +28,7 @@ ALLOWED = {
     "images": "",
     "interpolation": "",
     "layers": "",
-    "metrics": "captioned images",
+    "metrics": "",
     "networks": "layers",
     "predictions": "schedules",
     "presets": "_download",

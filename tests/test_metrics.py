@@ -1,16 +1,35 @@
 """Metrics against closed forms and second implementations."""
 
-from imagegen import sliced_wasserstein_distance
+import itertools
 
+from imagegen import (
+    VAE,
+    frechet_inception_distance,
+    kernel_inception_distance,
+    metrics,
+    nearest_neighbors,
+    negative_elbo,
+    sliced_wasserstein_distance,
+)
+
+import keras
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.optimize
+import scipy.spatial
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+from keras import layers
 from strategies import seeds
 
 counts = st.integers(1, 30)
+DISTANCES = [
+    lambda x, y: sliced_wasserstein_distance(x, y, num_directions=20),
+    lambda x, y: kernel_inception_distance(x, y).distance,
+    frechet_inception_distance,
+]
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -21,31 +40,70 @@ def rotation(seed: int, size: int) -> np.ndarray:
     return np.linalg.qr(normal(seed, size, size))[0]
 
 
+# All distances of two sets
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@given(seed=seeds, count1=st.integers(3, 30), count2=st.integers(3, 30), size=st.integers(1, 5))
+def test_a_distance_depends_on_the_sets_and_not_on_their_order(
+    distance, seed, count1, count2, size
+):
+    x, y = normal(seed, count1, size), normal(seed + 1, count2, size) + 1
+    expected = pytest.approx(distance(x, y), rel=1e-9, abs=1e-12)
+    assert distance(x[::-1], y) == expected
+    assert distance(x, np.roll(y, 1, axis=0)) == expected
+    assert distance(y, x) == expected
+    assert distance(x.astype("float32"), y) == pytest.approx(distance(x, y), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros(3), "must have the shape"),
+        (np.zeros((0, 2)), "must hold at least"),
+        (np.full((3, 2), np.nan), "must be finite"),
+        (np.array([["a", "b"]] * 3), "must hold real numbers"),
+        (np.zeros((3, 5)), "must have the same num_"),
+    ],
+)
+def test_sets_that_cannot_be_compared_are_refused(distance, samples, message):
+    for pair in ((samples, np.zeros((3, 2))), (np.zeros((3, 2)), samples)):
+        with pytest.raises(ValueError, match=message):
+            distance(*pair)
+
+
+@pytest.mark.parametrize("distance", DISTANCES[1:])
+def test_one_picture_has_no_spread(distance):
+    with pytest.raises(ValueError, match="must hold at least"):
+        distance(np.zeros((1, 4)), np.zeros((10, 4)))
+
+
+# Sliced Wasserstein distance
+
+
 @given(seeds, counts, counts)
 def test_on_a_line_the_sliced_distance_is_the_wasserstein_distance(seed, count1, count2):
-    samples1, samples2 = normal(seed, count1, 1), 2 * normal(seed + 1, count2, 1) + 1
-    expected = scipy.stats.wasserstein_distance(samples1[:, 0], samples2[:, 0])
-    distance = sliced_wasserstein_distance(samples1, samples2, order=1, num_directions=2)
+    x, y = normal(seed, count1, 1), 2 * normal(seed + 1, count2, 1) + 1
+    expected = scipy.stats.wasserstein_distance(x[:, 0], y[:, 0])
+    distance = sliced_wasserstein_distance(x, y, order=1, num_directions=2)
     assert distance == pytest.approx(expected, rel=1e-9)
 
 
 @given(seeds, st.integers(1, 8), st.sampled_from([1, 1.5, 2, 4]))
 def test_each_slice_is_the_cheapest_assignment(seed, count, order):
-    samples1, samples2 = normal(seed, count, 1), normal(seed + 1, count, 1)
-    costs = np.abs(samples1 - samples2.T) ** order
+    x, y = normal(seed, count, 1), normal(seed + 1, count, 1)
+    costs = np.abs(x - y.T) ** order
     cheapest = costs[scipy.optimize.linear_sum_assignment(costs)].mean() ** (1 / order)
-    distance = sliced_wasserstein_distance(samples1, samples2, order=order)
-    assert distance == pytest.approx(cheapest, rel=1e-9)
+    assert sliced_wasserstein_distance(x, y, order=order) == pytest.approx(cheapest, rel=1e-9)
 
 
 @pytest.mark.parametrize(("dimensions", "factor"), [(1, 1), (2, 2 / np.pi), (3, 1 / 2)])
 def test_a_shift_costs_its_mean_length_along_the_directions(dimensions, factor):
-    samples = normal(0, 50, dimensions)
-    shift = 3 * np.eye(dimensions)[0]
+    x = normal(0, 50, dimensions)
+    y = x + 3 * np.eye(dimensions)[0]
     measured = {
-        order: sliced_wasserstein_distance(
-            samples, samples + shift, order=order, num_directions=20_000
-        )
+        order: sliced_wasserstein_distance(x, y, order=order, num_directions=20_000)
         for order in (1, 2)
     }
     assert measured[1] == pytest.approx(3 * factor, rel=0.02)
@@ -53,51 +111,313 @@ def test_a_shift_costs_its_mean_length_along_the_directions(dimensions, factor):
 
 
 @given(seeds, counts, counts, st.integers(1, 5))
-def test_the_sliced_distance_is_a_distance_of_sets(seed, count1, count2, dimensions):
-    samples1, samples2 = normal(seed, count1, dimensions), normal(seed + 1, count2, dimensions)
-    distance = sliced_wasserstein_distance(samples1, samples2)
-    assert sliced_wasserstein_distance(samples1, samples1[::-1]) == 0
-    assert sliced_wasserstein_distance(samples2, samples1) == pytest.approx(distance, rel=1e-9)
-    # A point that is there twice weighs as much as two: only the distribution counts.
-    doubled = np.repeat(samples1, 2, axis=0)
-    assert sliced_wasserstein_distance(doubled, samples2) == pytest.approx(distance, rel=1e-9)
-    scaled = sliced_wasserstein_distance(-3 * samples1, -3 * samples2)
-    assert scaled == pytest.approx(3 * distance, rel=1e-9)
+def test_the_sliced_distance_weighs_points_and_scales_with_them(seed, count1, count2, size):
+    x, y = normal(seed, count1, size), normal(seed + 1, count2, size)
+    distance = sliced_wasserstein_distance(x, y)
+    assert sliced_wasserstein_distance(x, x[::-1]) == 0
+    doubled = np.repeat(x, 2, axis=0)
+    assert sliced_wasserstein_distance(doubled, y) == pytest.approx(distance, rel=1e-9)
+    assert sliced_wasserstein_distance(-3 * x, -3 * y) == pytest.approx(3 * distance, rel=1e-9)
 
 
 def test_directions_are_uniform_so_a_rotation_changes_nothing_on_average():
-    samples1, samples2 = normal(0, 200, 3), normal(1, 150, 3) * [1, 2, 3]
-    turned = rotation(2, 3)
+    x, y, turned = normal(0, 200, 3), normal(1, 150, 3) * [1, 2, 3], rotation(2, 3)
     distances = [
         sliced_wasserstein_distance(*pair, num_directions=20_000)
-        for pair in ((samples1, samples2), (samples1 @ turned, samples2 @ turned))
+        for pair in ((x, y), (x @ turned, y @ turned))
     ]
     assert distances[0] == pytest.approx(distances[1], rel=0.01)
 
 
 def test_the_seed_fixes_the_directions():
-    samples1, samples2 = normal(0, 20, 3), normal(1, 20, 3)
-    distance = sliced_wasserstein_distance(samples1, samples2, seed=1)
-    assert sliced_wasserstein_distance(samples1, samples2, seed=1) == distance
-    assert sliced_wasserstein_distance(samples1, samples2, seed=2) != distance
-
-
-@pytest.mark.parametrize(
-    ("samples", "message"),
-    [
-        (np.zeros(3), "must have the shape"),
-        (np.zeros((0, 2)), "must not be empty"),
-        (np.full((3, 2), np.nan), "must be finite"),
-        (np.array([["a", "b"]]), "must hold real numbers"),
-        (np.zeros((3, 5)), "must have the same num_dimensions"),
-    ],
-)
-def test_sets_that_cannot_be_compared_are_refused(samples, message):
-    with pytest.raises(ValueError, match=message):
-        sliced_wasserstein_distance(samples, np.zeros((3, 2)))
+    x, y = normal(0, 20, 3), normal(1, 20, 3)
+    distance = sliced_wasserstein_distance(x, y, seed=1)
+    assert sliced_wasserstein_distance(x, y, seed=1) == distance
+    assert sliced_wasserstein_distance(x, y, seed=2) != distance
 
 
 @pytest.mark.parametrize("option", [{"num_directions": 0}, {"order": 0.5}, {"seed": -1}])
 def test_options_out_of_range_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         sliced_wasserstein_distance(np.zeros((3, 2)), np.zeros((3, 2)), **option)
+
+
+# Kernel inception distance
+
+
+def plain_kid(x, y) -> float:
+    """The formula, term by term."""
+
+    def kernel(a, b):
+        return (sum(p * q for p, q in zip(a, b, strict=True)) / len(a) + 1) ** 3
+
+    return (
+        np.mean([kernel(*pair) for pair in itertools.permutations(x, 2)])
+        + np.mean([kernel(*pair) for pair in itertools.permutations(y, 2)])
+        - 2 * np.mean([kernel(a, b) for a in x for b in y])
+    )
+
+
+@given(seeds, st.integers(3, 6), st.integers(3, 6), st.integers(1, 4))
+def test_kid_and_its_jackknife_are_those_of_plain_loops(seed, count1, count2, size):
+    x, y = normal(seed, count1, size), normal(seed + 1, count2, size) + 0.5
+    distance, standard_error = kernel_inception_distance(x, y)
+    assert distance == pytest.approx(plain_kid(x, y), rel=1e-9, abs=1e-9)
+    left_x = [plain_kid(np.delete(x, i, axis=0), y) for i in range(count1)]
+    left_y = [plain_kid(x, np.delete(y, i, axis=0)) for i in range(count2)]
+    variance = (count1 - 1) * np.var(left_x) + (count2 - 1) * np.var(left_y)
+    assert standard_error == pytest.approx(np.sqrt(variance), rel=1e-6, abs=1e-9)
+
+
+def kid_draws(shift: float) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    draws = [
+        kernel_inception_distance(
+            random.standard_normal((30, 4)), random.standard_normal((40, 4)) + shift
+        )
+        for _ in range(600)
+    ]
+    return np.array(draws).T
+
+
+def test_kid_of_equal_distributions_is_0_on_the_average():
+    distances, standard_errors = kid_draws(0)
+    assert abs(distances.mean()) < 3 * distances.std() / np.sqrt(len(distances))
+    assert (distances < 0).any()
+    # Of degenerate statistics the jackknife gives twice the variance.
+    ratio = np.sqrt(np.mean(standard_errors**2)) / distances.std()
+    assert ratio == pytest.approx(np.sqrt(2), rel=0.1)
+
+
+def test_kid_of_a_shift_is_its_closed_form_and_the_standard_error_is_calibrated():
+    # With a = 1 + x.y / d, E a^3 needs the moments of x.y alone: for standard normal x, y in
+    # d dimensions 0 and d, and shifted by s along (1, ..., 1), those of d normal variables more.
+    size, shift = 4, 0.8
+    distances, standard_errors = kid_draws(shift)
+
+    def mean_kernel(s, t):
+        """E (1 + x.y / d)^3 with x ~ N(s, 1), y ~ N(t, 1): Gauss-Hermite, exact for cubics."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(4)
+        weights = weights / weights.sum()
+        products = np.multiply.outer(nodes + s, nodes + t)
+        moments = [np.sum(np.multiply.outer(weights, weights) * products**k) for k in range(4)]
+        first = size * moments[1]
+        second = size * moments[2] + size * (size - 1) * moments[1] ** 2
+        third = (
+            size * moments[3]
+            + 3 * size * (size - 1) * moments[2] * moments[1]
+            + size * (size - 1) * (size - 2) * moments[1] ** 3
+        )
+        return 1 + 3 * first / size + 3 * second / size**2 + third / size**3
+
+    exact = mean_kernel(0, 0) + mean_kernel(shift, shift) - 2 * mean_kernel(0, shift)
+    assert distances.mean() == pytest.approx(exact, abs=3 * distances.std() / np.sqrt(600))
+    ratio = np.sqrt(np.mean(standard_errors**2)) / distances.std()
+    assert ratio == pytest.approx(1, abs=0.1)
+    assert np.mean(np.abs(distances - exact) < 1.96 * standard_errors) > 0.9
+
+
+# Fréchet inception distance
+
+
+def with_moments(seed: int, count: int, mean, covariance) -> np.ndarray:
+    """Points whose sample mean and covariance are exactly these."""
+    x = normal(seed, count, len(mean))
+    x = x - x.mean(axis=0)
+    x = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T)).T)
+    return x @ np.linalg.cholesky(covariance).T + mean
+
+
+@given(seeds)
+def test_fid_of_two_gaussians_is_the_frechet_distance(seed):
+    size = 4
+    means = normal(seed, 2, size)
+    roots = normal(seed + 1, 2, size, size) + 2 * np.eye(size)
+    covariances = roots @ roots.swapaxes(1, 2) + 0.1 * np.eye(size)
+    x, y = (with_moments(seed + i, 30, means[i], covariances[i]) for i in (0, 1))
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.sum((means[0] - means[1]) ** 2) + np.trace(sum(covariances) - 2 * root)
+    assert frechet_inception_distance(x, y) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_fid_of_independent_features_is_a_sum_over_them():
+    mean, deviations = np.array([1.0, -2, 0]), np.array([0.5, 1, 3])
+    x = with_moments(0, 20, np.zeros(3), np.eye(3))
+    y = with_moments(1, 40, mean, np.diag(deviations**2))
+    expected = np.sum(mean**2 + (deviations - 1) ** 2)
+    assert frechet_inception_distance(x, y) == pytest.approx(expected)
+
+
+@given(seeds, st.integers(2, 30), st.integers(2, 30), st.integers(1, 40))
+def test_fid_is_unchanged_by_rotations_and_exact_with_more_features_than_samples(
+    seed, count1, count2, size
+):
+    x, y, turned = normal(seed, count1, size), normal(seed + 1, count2, size), rotation(seed, size)
+    distance = frechet_inception_distance(x, y)
+    assert distance >= 0
+    assert frechet_inception_distance(x @ turned + 5, y @ turned + 5) == pytest.approx(
+        distance, rel=1e-7, abs=1e-9
+    )
+    assert frechet_inception_distance(x, x) == pytest.approx(0, abs=1e-10)
+    # Features that never vary add nothing.
+    constant = np.ones((1, 7))
+    padded = [np.hstack([z, np.repeat(constant, len(z), axis=0)]) for z in (x, y)]
+    assert frechet_inception_distance(*padded) == pytest.approx(distance, rel=1e-7, abs=1e-9)
+
+
+# Nearest neighbours
+
+
+@given(seeds, counts, st.integers(5, 40), st.integers(1, 5))
+def test_nearest_neighbors_are_those_of_a_search_tree(seed, count, training_count, num_neighbors):
+    samples, training = normal(seed, count, 3), normal(seed + 1, training_count, 3)
+    expected, _ = scipy.spatial.KDTree(training).query(samples, k=[*range(1, num_neighbors + 1)])
+    indices, distances = nearest_neighbors(samples, training, num_neighbors=num_neighbors)
+    np.testing.assert_allclose(distances, expected, rtol=1e-12)
+    measured = np.linalg.norm(samples[:, None] - training[indices], axis=-1)
+    np.testing.assert_allclose(measured, expected, rtol=1e-12)
+
+
+def test_chunks_change_nothing(monkeypatch):
+    samples, training = normal(0, 20, 3), normal(1, 50, 3)
+    whole = nearest_neighbors(samples, training, num_neighbors=4)
+    distance = kernel_inception_distance(samples, training)
+    monkeypatch.setattr(metrics, "_CHUNK_VALUES", 40)
+    for array, expected in zip(
+        nearest_neighbors(samples, training, num_neighbors=4), whole, strict=True
+    ):
+        np.testing.assert_array_equal(array, expected)
+    assert kernel_inception_distance(samples, training) == pytest.approx(distance)
+
+
+def test_copies_of_pictures_are_found_at_distance_0():
+    training = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), dtype="uint8")
+    indices, distances = nearest_neighbors(training[[30, 4]], training, num_neighbors=2)
+    assert indices[:, 0].tolist() == [30, 4]
+    assert not distances[:, 0].any()
+    assert (distances[:, 1] > 0).all()
+    brighter = np.minimum(training[[30]], 250) + np.uint8(3)
+    assert nearest_neighbors(brighter, np.minimum(training, 250)).distances == pytest.approx(
+        3 * np.sqrt(16 * 16 * 3)
+    )
+
+
+def test_a_tiny_difference_of_large_features_is_measured_exactly():
+    training = 1e6 + normal(0, 10, 5)
+    distances = nearest_neighbors(training + 1e-4, training).distances
+    np.testing.assert_allclose(distances, 1e-4 * np.sqrt(5), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros((2, 5), "uint8"), "one shape and kind"),
+        (np.zeros((2, 4)), "one shape and kind"),
+        (np.zeros((0, 4), "uint8"), "not be empty"),
+        (np.zeros(4, "uint8"), "must have the shape"),
+        (np.full((2, 4), np.inf), "must be finite"),
+    ],
+)
+def test_samples_that_do_not_match_the_training_samples_are_refused(samples, message):
+    with pytest.raises(ValueError, match=message):
+        nearest_neighbors(samples, np.zeros((6, 4), "uint8"))
+
+
+@pytest.mark.parametrize("num_neighbors", [0, 7, 1.5])
+def test_there_are_only_so_many_neighbors(num_neighbors):
+    with pytest.raises(ValueError, match="num_neighbors"):
+        nearest_neighbors(np.zeros((2, 4)), np.zeros((6, 4)), num_neighbors=num_neighbors)
+
+
+# The ELBO of a VAE
+
+MEAN, LOG_VARIANCE, PROBABILITY = 0.7, -1.2, 0.3
+
+
+def constant_vae() -> VAE:
+    """Sees the same distribution in all images, and decodes all latents to the same image."""
+    images, latents = keras.Input((2, 3, 1)), keras.Input((2,))
+    flat = layers.Flatten()(images)
+    constants = [
+        layers.Dense(2, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(c))
+        for c in (MEAN, LOG_VARIANCE)
+    ]
+    logit = np.log(PROBABILITY / (1 - PROBABILITY))
+    decoded = layers.Dense(
+        6,
+        "sigmoid",
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(logit),
+    )(latents)
+    return VAE(
+        keras.Model(images, [constant(flat) for constant in constants]),
+        keras.Model(latents, layers.Reshape((2, 3, 1))(decoded)),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_elbo_of_a_constant_vae_has_a_closed_form(dtype):
+    grey = np.array([[0, 51, 102], [153, 204, 255]], "uint8").reshape(1, 2, 3, 1)
+    images = np.concatenate([grey, grey[:, ::-1], 255 - grey])
+    levels = images / 255
+    bound = negative_elbo(constant_vae(), images if dtype == "uint8" else levels.astype(dtype))
+    expected = -np.mean(
+        np.sum(
+            levels * np.log(PROBABILITY) + (1 - levels) * np.log(1 - PROBABILITY), axis=(1, 2, 3)
+        )
+    )
+    kl = 2 * (MEAN**2 + np.exp(LOG_VARIANCE) - 1 - LOG_VARIANCE) / 2
+    assert bound.reconstruction == pytest.approx(expected, rel=1e-5)
+    assert bound.kl == pytest.approx(kl, rel=1e-5)
+    assert bound.nats == bound.reconstruction + bound.kl
+    assert bound.bits_per_dimension == pytest.approx(bound.nats / 6 / np.log(2))
+
+
+def identity_vae() -> VAE:
+    """Encodes a pixel as its value and decodes the sigmoid of its latent."""
+    images, latents = keras.Input((1, 1, 1)), keras.Input((1,))
+    mean = layers.Flatten()(images)
+    log_variance = layers.Dense(
+        1,
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant(LOG_VARIANCE),
+    )(mean)
+    decoded = layers.Reshape((1, 1, 1))(layers.Activation("sigmoid")(latents))
+    return VAE(keras.Model(images, [mean, log_variance]), keras.Model(latents, decoded))
+
+
+def test_latents_are_drawn_from_what_the_encoder_says():
+    # For white pixels the reconstruction costs log(1 + e^-z), z normal: a one-dimensional integral.
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    latents = 1 + np.exp(LOG_VARIANCE / 2) * nodes
+    exact = weights @ np.log1p(np.exp(-latents)) / weights.sum()
+    white = np.full((2000, 1, 1, 1), 255, "uint8")
+    bound = negative_elbo(identity_vae(), white, num_draws=10)
+    assert bound.reconstruction == pytest.approx(exact, abs=0.005)
+    again = negative_elbo(identity_vae(), white, num_draws=10)
+    assert again == bound
+    assert negative_elbo(identity_vae(), white, seed=1) != bound
+
+
+def test_the_elbo_is_the_loss_of_the_vae():
+    images = np.random.default_rng(0).integers(0, 256, (500, 2, 3, 1), dtype="uint8")
+    vae = constant_vae()
+    vae.compile("adam")
+    losses = vae.evaluate(images, verbose=0, return_dict=True)
+    bound = negative_elbo(vae, images)
+    assert bound.nats == pytest.approx(losses["loss"], rel=1e-5)
+    assert bound.kl == pytest.approx(losses["kl_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 2, 3, 1), "int32"), "uint8"),
+        (np.full((2, 2, 3, 1), np.nan, "float32"), "finite"),
+        (np.zeros((0, 2, 3, 1), "uint8"), "empty"),
+        (np.zeros((2, 3, 3, 1), "uint8"), "shape"),
+    ],
+)
+def test_images_that_the_vae_cannot_take_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        negative_elbo(constant_vae(), images)

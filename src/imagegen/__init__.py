@@ -40,6 +40,13 @@ from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_d
 from imagegen.predictions import EDMPrediction as EDMPrediction
 from imagegen.predictions import FlowPrediction as FlowPrediction
 from imagegen.predictions import ImagePrediction as ImagePrediction
+from imagegen.metrics import KID as KID
+from imagegen.metrics import NegativeELBO as NegativeELBO
+from imagegen.metrics import Neighbors as Neighbors
+from imagegen.metrics import frechet_inception_distance as frechet_inception_distance
+from imagegen.metrics import kernel_inception_distance as kernel_inception_distance
+from imagegen.metrics import nearest_neighbors as nearest_neighbors
+from imagegen.metrics import negative_elbo as negative_elbo
 from imagegen.predictions import MinSNRWeighting as MinSNRWeighting
 from imagegen.predictions import NoisePrediction as NoisePrediction
 from imagegen.predictions import PlainWeighting as PlainWeighting
