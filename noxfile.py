@@ -23,6 +23,7 @@ BACKEND_TESTS = [
         "discrete",
         "predictions",
         "samplers",
+        "checkpoints",
         "diffusion",
     )
 ]

@@ -21,6 +21,7 @@ ALLOWED = {
     "_oxford": "images _download",
     "animation": "images",
     "captioned": "",
+    "checkpoints": "",
     "datasets": "captioned _oxford _download",
     "diffusion": "schedules predictions samplers images presets _jit",
     "discrete": "schedules",

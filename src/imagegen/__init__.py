@@ -13,6 +13,8 @@ from imagegen.captioned import FlowerAttributes as FlowerAttributes
 from imagegen.captioned import caption as caption
 from imagegen.captioned import draw_flowers as draw_flowers
 from imagegen.captioned import sample_attributes as sample_attributes
+from imagegen.checkpoints import Checkpoint as Checkpoint
+from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
 from imagegen.diffusion import DiffusionModel as DiffusionModel
 from imagegen.discrete import DiscreteSchedule as DiscreteSchedule
 from imagegen.discrete import constant_betas as constant_betas

@@ -1,0 +1,190 @@
+"""Training that survives a crash: checkpoints, and batches in an order that can be repeated."""
+
+import json
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from imagegen._checks import check_integer
+
+import keras
+import numpy as np
+
+_MEMBER = "training.json"
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves everything about a training after each epoch, so that it can go on after a crash.
+
+    The file `checkpoint.keras` in the folder is an ordinary Keras file of the compiled model, with
+    weights, averaged weights and the optimizer's state, that `keras.saving.load_model` opens. One
+    member more holds what Keras leaves out: the number of epochs and the state of every random
+    generator in the model. The file is replaced in one step, so that a crash at any moment leaves
+    a whole one.
+
+    With `ShuffledBatches`, a training that was killed and started again by the same program ends
+    with the weights of one that never stopped, bit for bit on a CPU. What the killed epoch had
+    done is done again. The program has to call `keras.utils.set_random_seed` first, for the case
+    that it is killed before the first checkpoint.
+
+    Keep it the last of the callbacks: what another one draws from the model's generators after
+    it, a resumed training would draw again. Callbacks that have a memory of their own, like
+    `keras.callbacks.EarlyStopping`, begin anew. Under PyTorch, Keras's `Dropout` draws from
+    PyTorch's own global generator, which is not saved.
+
+    Args:
+        folder: Where the checkpoint is kept; made when it is missing.
+        batches: What `fit` trains on. The callback tells it which epoch begins.
+
+    Example:
+        ```python
+        import tempfile
+        import imagegen
+        import keras
+        import numpy as np
+
+        keras.utils.set_random_seed(1)
+        points = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+        model = imagegen.DiffusionModel(imagegen.point_mlp(2, width=8), value_range=None)
+        model.compile(optimizer="adam")
+
+        batches = imagegen.ShuffledBatches(points, batch_size=32, seed=1)
+        checkpoint = imagegen.Checkpoint(tempfile.mkdtemp(), batches)
+        epochs_done = checkpoint.restore(model)  # 0 when there is nothing yet
+        model.fit(
+            batches,
+            shuffle=False,
+            initial_epoch=epochs_done,
+            epochs=2,
+            callbacks=[checkpoint],
+            verbose=0,
+        )
+        assert checkpoint.restore(model) == 2
+        ```
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], batches: "ShuffledBatches | None" = None):
+        super().__init__()
+        self.path = Path(folder) / "checkpoint.keras"
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.batches is not None:
+            self.batches.epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seeds = [keras.ops.convert_to_numpy(state).tolist() for state in _seed_states(self.model)]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Always the same name, so that killed programs leave one unfinished file and not many.
+        unfinished = self.path.with_name("unfinished.keras")
+        self.model.save(unfinished)
+        with zipfile.ZipFile(unfinished, "a") as archive:
+            archive.writestr(_MEMBER, json.dumps({"epoch": epoch + 1, "seeds": seeds}))
+        unfinished.replace(self.path)
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts a model into the state in which the last epoch left it.
+
+        Args:
+            model: A built and compiled model, made as the saved one was.
+
+        Returns:
+            How many epochs were finished: what `fit` takes as `initial_epoch`. 0 when there is
+            no checkpoint; the model then stays as it is.
+
+        Raises:
+            ValueError: If the model is not built or not compiled, or the checkpoint is of another
+                model, or is no checkpoint.
+        """
+        if not self.path.exists():
+            return 0
+        if not model.built or getattr(model, "optimizer", None) is None:
+            raise ValueError(
+                "`model` must be built and compiled before a checkpoint is restored. "
+                f"Received: {model!r}"
+            )
+        # Keras loads the state of an optimizer only into one that has its variables.
+        model.optimizer.build(model.trainable_variables)
+        states = _seed_states(model)
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                training = json.loads(archive.read(_MEMBER))
+            with warnings.catch_warnings():
+                # Keras only warns when it leaves out what doesn't fit, such as the state of
+                # another optimizer.
+                warnings.simplefilter("error", UserWarning)
+                model.load_weights(self.path)
+            for state, value in zip(states, training["seeds"], strict=True):
+                state.assign(value)
+        except (ValueError, KeyError, OSError, UserWarning, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{self.path} cannot be restored: it is no checkpoint of this model. {error}"
+            ) from error
+        return int(training["epoch"])
+
+
+def _seed_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of all random generators, which Keras counts among no weights and saves nowhere."""
+    others = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
+    return [variable for variable in model.variables if id(variable) not in others]
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches of an array, shuffled in every epoch in an order that can be repeated.
+
+    The order is a function of the seed and the epoch alone. `fit` shuffles arrays by itself, but
+    in an order that depends on all that was drawn before, which a program that starts again can't
+    know. Every sample comes once in an epoch; the last batch is smaller where the numbers don't
+    divide. Call `fit` with `shuffle=False`, or Keras shuffles the batches among themselves.
+
+    Args:
+        array: Samples `(num_samples, ...)`, such as pictures.
+        batch_size: Samples in a batch.
+        seed: A non-negative integer.
+
+    Raises:
+        ValueError: If the array is empty or a number is out of range.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        batches = imagegen.ShuffledBatches(np.arange(10), batch_size=4, seed=0)
+        assert [len(batches[i]) for i in range(len(batches))] == [4, 4, 2]
+        ```
+    """
+
+    def __init__(self, array: Any, batch_size: int, *, seed: int):
+        super().__init__()
+        self.array = np.asarray(array)
+        if self.array.ndim == 0 or not len(self.array):
+            raise ValueError(
+                f"`array` must hold at least one sample. Received: shape {self.array.shape}"
+            )
+        self.batch_size = check_integer(batch_size, "batch_size", minimum=1)
+        self.seed = check_integer(seed, "seed", minimum=0)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.array) // self.batch_size)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        start = index * self.batch_size
+        return self.array[self._order[start : start + self.batch_size]]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches these are, from 0. Keras moves it on after each."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch = check_integer(epoch, "epoch", minimum=0)
+        self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.array))
+
+    def on_epoch_end(self) -> None:
+        # Keras also calls this before the first epoch. `Checkpoint` knows better which one it is.
+        self.epoch += 1
