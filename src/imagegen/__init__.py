@@ -39,6 +39,9 @@ from imagegen.layers import LogSNR as LogSNR
 from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
 from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_distance
+from imagegen.networks import denoising_autoencoder as denoising_autoencoder
+from imagegen.networks import espcn as espcn
+from imagegen.networks import point_mlp as point_mlp
 from imagegen.predictions import EDMPrediction as EDMPrediction
 from imagegen.predictions import FlowPrediction as FlowPrediction
 from imagegen.predictions import ImagePrediction as ImagePrediction
