@@ -603,7 +603,7 @@ assert min(distances_to_nearest(images[:3])) == 0
 # - Generate twice with neighbouring seeds. Are the flowers alike?
 # - Train the small model once more with `loss="mean_squared_error"`. Do its blotches look different?
 #
-# That was the last chapter for now. The reference has more on each part:
-# [DiffusionModel][imagegen.DiffusionModel], [DDIM][imagegen.DDIM],
+# Next: [Samplers](samplers.py), where the same model gives as good a flower in half the steps. In the
+# reference: [DiffusionModel][imagegen.DiffusionModel], [DDIM][imagegen.DDIM],
 # [ShowGenerated][imagegen.ShowGenerated], [Animation][imagegen.Animation] and
 # [flowers][imagegen.datasets.flowers].
