@@ -1,4 +1,5 @@
 import imagegen
+from imagegen.samplers import initial_noise
 
 import keras
 import numpy as np
@@ -336,7 +337,7 @@ def test_estimates_are_clipped_at_every_step():
     model = imagegen.DiffusionModel(scaling_network(100), prediction=imagegen.ImagePrediction())
     model.normalizer.adapt(pictures(4)[:, :4, :4])
     low, high = model._bounds()
-    steps = model._sample(1, 4, imagegen.DDIM(), 0, chunk=1)
+    steps = model._sample(1, 4, imagegen.DDIM(), 0, None, 1)
     for noisy, clean in steps:
         clean = ops.convert_to_numpy(clean)
         assert (clean >= low - 1e-5).all()
@@ -487,3 +488,41 @@ def test_a_preset_holds_the_averaged_model_and_leaves_the_model_alone(tmp_path):
     assert np.abs(same - half).mean() <= 1
     preset.compile(optimizer="adamw")
     preset.fit(pictures(8), batch_size=4, verbose=0)
+
+
+def test_a_policy_of_half_precision_trains_and_generates():
+    """The network's layers are in bfloat16, the mathematics around them in float32."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = imagegen.DiffusionModel(imagegen.UNet(8, [4, 8], 1, norm="group"))
+        model.normalizer.adapt(pictures(8))
+        model.compile(optimizer="adam")
+        history = model.fit(pictures(8), epochs=2, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+        assert model.network.layers[-1].compute_dtype == "float32"
+        assert any(layer.compute_dtype == "bfloat16" for layer in model.network.layers)
+        estimate, output, _, _ = model(pictures(8))
+        assert estimate.dtype == output.dtype
+        assert keras.backend.standardize_dtype(estimate.dtype) == "float32"
+        assert model.generate(2, num_steps=2, seed=0).dtype == np.uint8
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def test_generation_starts_from_given_noise():
+    model = with_random_head(diffusion_model())
+    noise = initial_noise(3, model.sample_shape, 5)
+    np.testing.assert_array_equal(
+        model.generate(3, num_steps=3, noise=noise), model.generate(3, num_steps=3, seed=5)
+    )
+    with pytest.raises(ValueError, match="`noise` must have the shape"):
+        model.generate(2, noise=noise)
+    with pytest.raises(ValueError, match="`noise` must be finite"):
+        model.generate(3, noise=np.full_like(noise, np.nan))
+
+
+def test_samples_and_pictures_are_two_views_of_the_same():
+    model = diffusion_model()
+    images = pictures(4)
+    np.testing.assert_array_equal(model.to_images(model.to_samples(images)), images)

@@ -22,6 +22,13 @@ from imagegen.discrete import cosine_betas as cosine_betas
 from imagegen.discrete import linear_betas as linear_betas
 from imagegen.discrete import quadratic_betas as quadratic_betas
 from imagegen.discrete import sigmoid_betas as sigmoid_betas
+from imagegen.editing import ddim_inversion as ddim_inversion
+from imagegen.editing import image_to_image as image_to_image
+from imagegen.editing import inpaint as inpaint
+from imagegen.editing import interpolate_images as interpolate_images
+from imagegen.editing import outpaint as outpaint
+from imagegen.editing import super_resolve as super_resolve
+from imagegen.editing import variations as variations
 from imagegen.images import ShowGenerated as ShowGenerated
 from imagegen.images import center_square as center_square
 from imagegen.images import grid as grid

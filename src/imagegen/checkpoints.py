@@ -1,6 +1,7 @@
 """Training that survives a crash: checkpoints, and batches in an order that can be repeated."""
 
 import json
+import math
 import os
 import warnings
 import zipfile
@@ -126,7 +127,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:
-    """The states of all random generators, which Keras counts among no weights and saves nowhere."""
+    """The states of all random generators, which are no weights for Keras and not saved."""
     others = {id(variable) for variable in [*model.weights, *model.metrics_variables]}
     return [variable for variable in model.variables if id(variable) not in others]
 
@@ -169,7 +170,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return -(-len(self.array) // self.batch_size)
+        return math.ceil(len(self.array) / self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray:
         start = index * self.batch_size

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
-from imagegen._checks import check_integer, check_number
+from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._jit import compiled
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
-from imagegen.samplers import DDIM, MAX_STEPS, Sampler, advance, initial_noise, levels
+from imagegen.samplers import (
+    DDIM,
+    MAX_STEPS,
+    Sampler,
+    advance,
+    checked_seed,
+    initial_noise,
+    levels,
+)
 from imagegen.schedules import CosineSchedule, Schedule
 
 import keras
@@ -89,7 +97,9 @@ class DiffusionModel(keras.Model):
         value_range: tuple[float, float] | None = (0, 255),
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # The mathematics around the network stays in float32, whatever the policy: half precision
+        # can't hold the levels of a picture. The network's own layers follow the policy.
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.sample_shape = _sample_shape(network)
         self.network = network
         self.schedule = schedule
@@ -257,6 +267,7 @@ class DiffusionModel(keras.Model):
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
+        noise: Any = None,
     ) -> np.ndarray:
         """Generates pictures from noise.
 
@@ -269,6 +280,8 @@ class DiffusionModel(keras.Model):
             num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
+            noise: Standard normal noise to start from, `(num_images, ...)`, in the place of noise
+                drawn from the seed: a way through noise, or what `ddim_inversion` returned.
 
         Returns:
             uint8 pictures `(num_images, height, width, channels)` where `value_range` is
@@ -288,9 +301,9 @@ class DiffusionModel(keras.Model):
         """
         check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
         chunk = math.ceil(num_steps / _PROGRESS_CHUNKS)
-        for noisy, _ in self._sample(num_images, num_steps, sampler, seed, chunk=chunk):
+        for noisy, _ in self._sample(num_images, num_steps, sampler, seed, noise, chunk):
             final = noisy
-        return self._to_pictures(final)
+        return self.to_images(final)
 
     def generate_steps(
         self,
@@ -316,31 +329,73 @@ class DiffusionModel(keras.Model):
             ValueError: If an argument is out of range.
             FloatingPointError: If the network gives NaN or infinity.
         """
-        for noisy, clean in self._sample(num_images, num_steps, sampler, seed, chunk=1):
-            yield self._to_pictures(noisy), self._to_pictures(clean)
+        for noisy, clean in self._sample(num_images, num_steps, sampler, seed, None, 1):
+            yield self.to_images(noisy), self.to_images(clean)
 
     def _sample(
-        self, num_images: int, num_steps: int, sampler: Sampler, seed: int | None, *, chunk: int
+        self,
+        num_images: int,
+        num_steps: int,
+        sampler: Sampler,
+        seed: int | None,
+        noise: Any,
+        chunk: int,
     ) -> Iterator[tuple[Any, Any]]:
-        check_integer(num_images, "num_images", minimum=1)
-        if seed is None:
-            seed = int(keras.random.randint((), 0, 2**31 - 1))
-        check_integer(seed, "seed", minimum=0)
-        self._check_adapted()
+        shape = (check_integer(num_images, "num_images", minimum=1), *self.sample_shape)
+        seed = checked_seed(seed)
         table = levels(self.schedule, num_steps)
-        noise = initial_noise(num_images, self.sample_shape, seed)
+        if noise is None:
+            noise = initial_noise(num_images, self.sample_shape, seed)
+        noise = check_finite(noise, "noise")
+        if noise.shape != shape:
+            raise ValueError(f"`noise` must have the shape {shape}. Received: shape {noise.shape}")
         # The deviation that normalized data have at the first level.
-        noisy = ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]))
+        noisy = ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]), "float32")
         state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
+        yield from self.run(noisy, state, table, 0, num_steps, sampler=sampler, chunk=chunk)
+
+    def run(
+        self,
+        noisy: Any,
+        state: Any,
+        table: np.ndarray,
+        start: int,
+        stop: int,
+        *,
+        sampler: Sampler,
+        chunk: int | None = None,
+        label: str = "generate",
+    ) -> Iterator[tuple[Any, Any]]:
+        """Takes steps of sampling, from any level to any other.
+
+        `generate` and the functions that edit pictures are made of it. It shows a progress bar
+        when it takes more than a second.
+
+        Args:
+            noisy: Normalized samples `(batch, ...)` at the level `table[start]`, float32.
+            state: The sampler's state there: what `sampler.init` returns.
+            table: The levels, as `imagegen.samplers.levels` returns them.
+            start: The first step.
+            stop: One past the last step.
+            sampler: How a step is taken.
+            chunk: How many steps there are between two yields; about a tenth of all by default.
+            label: What the progress bar says.
+
+        Yields:
+            Samples at the level that is reached, and the clean samples that the last step believed
+            in, both normalized.
+        """
+        self._check_adapted()
+        chunk = chunk or math.ceil((stop - start) / _PROGRESS_CHUNKS) or 1
         run, table = self._program(sampler), ops.convert_to_tensor(table)
         bounds = [ops.convert_to_tensor(bound, "float32") for bound in self._bounds()]
-        with tqdm(total=num_steps, desc="generate", unit="step", delay=1, leave=False) as bar:
-            for start in range(0, num_steps, chunk):
-                stop = min(start + chunk, num_steps)
-                first, last = (ops.convert_to_tensor(step, "int32") for step in (start, stop))
-                noisy, clean, state = run(noisy, state, table, first, last, *bounds)
+        with tqdm(total=stop - start, desc=label, unit="step", delay=1, leave=False) as bar:
+            for first in range(start, stop, chunk):
+                last = min(first + chunk, stop)
+                steps = (ops.convert_to_tensor(step, "int32") for step in (first, last))
+                noisy, clean, state = run(noisy, state, table, *steps, *bounds)
                 yield noisy, clean
-                bar.update(stop - start)
+                bar.update(last - first)
 
     def _program(self, sampler: Sampler) -> Any:
         def run(
@@ -374,7 +429,30 @@ class DiffusionModel(keras.Model):
         variance = ops.convert_to_numpy(self.normalizer.adapt_variance)
         return mean, np.maximum(np.sqrt(variance), keras.config.epsilon())
 
-    def _to_pictures(self, samples: Any) -> np.ndarray:
+    def to_samples(self, images: Any) -> np.ndarray:
+        """Normalizes pictures: what the network is trained on, and `run` takes.
+
+        Args:
+            images: Pictures `(batch, height, width, channels)` with values in `value_range`.
+
+        Returns:
+            float32 array of the same shape.
+        """
+        return ops.convert_to_numpy(self._normalized(images))
+
+    def to_images(self, samples: Any) -> np.ndarray:
+        """Turns normalized samples back into pictures.
+
+        Args:
+            samples: Normalized samples `(batch, height, width, channels)`.
+
+        Returns:
+            uint8 pictures of the same shape where `value_range` is `(0, 255)`, and float32
+            otherwise. Values out of the range are clipped.
+
+        Raises:
+            FloatingPointError: If there is NaN or infinity among the samples.
+        """
         mean, deviation = self._statistics()
         pictures = mean + ops.convert_to_numpy(samples) * deviation
         if not np.isfinite(pictures).all():

@@ -331,6 +331,14 @@ def advance(
     return noisy, clean, state
 
 
+def checked_seed(seed: int | None) -> int:
+    """Returns the seed, or one drawn from Keras's global random state where it is `None`."""
+    largest = 2**31 - 1  # Seeds travel as int32.
+    if seed is None:
+        return int(keras.random.randint((), 0, largest))
+    return check_integer(seed, "seed", minimum=0, maximum=largest)
+
+
 def initial_noise(num_samples: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Returns standard normal noise in which sample i depends on `seed` and i alone.
 

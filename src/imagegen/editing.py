@@ -1,0 +1,614 @@
+"""Editing pictures with any trained diffusion model.
+
+Nothing here is trained. Each function begins somewhere on the way from noise to picture, or holds
+on to something that is known while the model paints the rest.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from imagegen._checks import check_finite, check_integer, check_number
+from imagegen.images import as_pictures
+from imagegen.interpolation import slerp, walk
+from imagegen.samplers import (
+    DDIM,
+    Denoise,
+    Level,
+    Sampler,
+    checked_seed,
+    initial_noise,
+    levels,
+    step_noise,
+)
+
+import numpy as np
+from keras import ops
+
+
+def image_to_image(
+    model: Any,
+    images: Any,
+    *,
+    strength: float = 0.6,
+    num_steps: int = 50,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+) -> np.ndarray:
+    r"""Paints pictures anew, over a rough draft.
+
+    The draft drowns in noise up to the level at which a share `strength` of the steps is left, and
+    the model takes these steps. What the noise hides is the model's; what still shows through,
+    large shapes and colours first of all, is the draft's.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        images: The drafts: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)`
+            or `(num_images, height, width, 3)`.
+        strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
+            of the draft.
+        num_steps: Steps of the whole way from noise. The share `strength` of them is taken.
+        sampler: How a step is taken.
+        seed: A non-negative integer. `None` draws one from Keras's global random state.
+
+    Returns:
+        uint8 pictures `(num_images, height, width, 3)`.
+
+    Raises:
+        ValueError: If an argument is out of range or a picture doesn't have the model's size.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        draft = np.full((64, 64, 3), (60, 110, 50), "uint8")
+        draft[16:48, 16:48] = (240, 200, 40)
+        images = imagegen.image_to_image(model, draft, strength=0.7, num_steps=5, seed=0)
+        assert images.shape == (1, 64, 64, 3)
+        ```
+
+    Reference:
+        Meng et al., [SDEdit](https://arxiv.org/abs/2108.01073), 2022, algorithm 1.
+    """
+    images = _pictures(model, images, "images")
+    strength = check_number(strength, "strength", minimum=0, maximum=1)
+    table, seed = levels(model.schedule, num_steps), checked_seed(seed)
+    start = num_steps - round(num_steps * strength)
+    if start == num_steps:
+        return images
+    if start == 0:
+        return model.generate(len(images), num_steps=num_steps, sampler=sampler, seed=seed)
+    _, noise_rate, signal_rate = table[start]
+    noise = initial_noise(len(images), images.shape[1:], seed)
+    noisy = ops.convert_to_tensor(signal_rate * model.to_samples(images) + noise_rate * noise)
+    state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
+    return model.to_images(_run(model, noisy, state, table, start, num_steps, sampler, "edit"))
+
+
+def variations(
+    model: Any,
+    image: Any,
+    num_images: int = 4,
+    *,
+    strength: float = 0.6,
+    num_steps: int = 50,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+) -> np.ndarray:
+    """Paints one picture several times, each time a little differently.
+
+    It is `image_to_image` from the same picture under different noise.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        image: One picture, uint8 or floats from 0 to 1, of the model's size.
+        num_images: How many variations.
+        strength: How much they differ, from 0 to 1.
+        num_steps: Steps of the whole way from noise. The share `strength` of them is taken.
+        sampler: How a step is taken.
+        seed: A non-negative integer. `None` draws one from Keras's global random state.
+
+    Returns:
+        uint8 pictures `(num_images, height, width, 3)`.
+
+    Raises:
+        ValueError: If an argument is out of range or the picture doesn't have the model's size.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        image = model.generate(1, num_steps=5, seed=0)
+        images = imagegen.variations(model, image, 3, num_steps=5, seed=1)
+        assert images.shape == (3, 64, 64, 3)
+        ```
+    """
+    images = _pictures(model, image, "image")
+    if len(images) != 1:
+        raise ValueError(f"`image` must be one picture. Received: {len(images)} pictures")
+    num_images = check_integer(num_images, "num_images", minimum=1)
+    return image_to_image(
+        model,
+        np.repeat(images, num_images, axis=0),
+        strength=strength,
+        num_steps=num_steps,
+        sampler=sampler,
+        seed=seed,
+    )
+
+
+def inpaint(
+    model: Any,
+    images: Any,
+    mask: Any,
+    *,
+    num_steps: int = 50,
+    num_resamplings: int = 5,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+) -> np.ndarray:
+    r"""Repaints a part of pictures, to fit the rest.
+
+    At every level the part that is kept is put in place from the picture itself, with as much
+    noise as the level has:
+
+    $$x_t \leftarrow m\, x_t + (1 - m)(s_t\, x_\text{kept} + n_t\, \epsilon).$$
+
+    One step fits the new part to the old one only roughly. So noise is added again and the step
+    repeated, `num_resamplings` times, until both have come to terms.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
+            `(num_images, height, width, 3)`.
+        mask: What to repaint, `(height, width)`, or one a picture `(num_images, height, width)`:
+            booleans, or numbers of which white, at least half of 255 for uint8 and at least 0.5 for
+            floats, is repainted.
+        num_steps: Steps from noise to picture.
+        num_resamplings: How often each step is taken; 1 doesn't repeat. The work grows with it.
+        sampler: How a step is taken. The memory of a multistep sampler begins anew in each step.
+        seed: A non-negative integer. `None` draws one from Keras's global random state.
+
+    Returns:
+        uint8 pictures `(num_images, height, width, 3)`. The pixels that are kept are the given ones
+        exactly.
+
+    Raises:
+        ValueError: If an argument is out of range, or a picture or the mask doesn't have the
+            model's size.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        image = model.generate(1, num_steps=5, seed=0)
+        mask = np.zeros((64, 64), bool)
+        mask[:, 32:] = True
+        images = imagegen.inpaint(model, image, mask, num_steps=3, num_resamplings=2, seed=1)
+        assert (images[:, :, :32] == image[:, :, :32]).all()
+        ```
+
+    Reference:
+        Lugmayr et al., [RePaint](https://arxiv.org/abs/2201.09865), 2022, algorithm 1, with jumps
+        of one step.
+    """
+    images = _pictures(model, images, "images")
+    repaint = _mask(mask, images)
+    sampler = _RePaint(sampler, check_integer(num_resamplings, "num_resamplings", minimum=1))
+    table, seed = levels(model.schedule, num_steps), checked_seed(seed)
+    noisy = ops.convert_to_tensor(
+        np.hypot(*table[0, 1:]) * initial_noise(len(images), images.shape[1:], seed)
+    )
+    kept = ops.convert_to_tensor(model.to_samples(images))
+    index = ops.convert_to_tensor(0, "int32")
+    state = (ops.convert_to_tensor(seed, "int32"), index, kept, ops.convert_to_tensor(repaint))
+    final = _run(model, noisy, state, table, 0, num_steps, sampler, "inpaint")
+    return np.where(repaint, model.to_images(final), images)
+
+
+def outpaint(
+    model: Any,
+    images: Any,
+    pad: int | Sequence[int],
+    *,
+    num_steps: int = 50,
+    num_resamplings: int = 5,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+) -> np.ndarray:
+    """Continues pictures beyond their edges.
+
+    A window of the model's size wanders outwards from the picture, half of its size at a time.
+    What the window sees of picture is kept, and what is still empty is painted by `inpaint`.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        images: uint8, or floats from 0 to 1, of any size, `(height, width, 3)` or
+            `(num_images, height, width, 3)`.
+        pad: Pixels to add on each side, or four numbers: above, below, left and right.
+        num_steps: Steps from noise to picture, in each window.
+        num_resamplings: How often each step is taken.
+        sampler: How a step is taken.
+        seed: A non-negative integer. `None` draws one from Keras's global random state.
+
+    Returns:
+        uint8 pictures `(num_images, height + above + below, width + left + right, 3)`, with the
+        given pixels in the middle.
+
+    Raises:
+        ValueError: If an argument is out of range, or the result is smaller than the model's size.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        image = model.generate(1, num_steps=5, seed=0)
+        wide = imagegen.outpaint(
+            model, image, (0, 0, 0, 32), num_steps=3, num_resamplings=2, seed=1
+        )
+        assert wide.shape == (1, 64, 96, 3)
+        ```
+    """
+    images = _pictures(model, images, "images", any_size=True)
+    pads = [pad] * 4 if np.ndim(pad) == 0 else list(pad)  # type: ignore[arg-type]
+    if len(pads) != 4:
+        raise ValueError(f"`pad` must be one number or four. Received: pad={pad!r}")
+    above, below, left, right = (check_integer(number, "pad", minimum=0) for number in pads)
+    canvas = np.pad(images, ((0, 0), (above, below), (left, right), (0, 0)))
+    empty = np.ones(canvas.shape[1:3], bool)
+    empty[above : above + images.shape[1], left : left + images.shape[2]] = False
+    seed = checked_seed(seed)
+    for number, window in enumerate(_windows(model, canvas, above - below, left - right)):
+        if not empty[window].any():
+            continue
+        canvas[:, *window] = inpaint(
+            model,
+            canvas[:, *window],
+            empty[window],
+            num_steps=num_steps,
+            num_resamplings=num_resamplings,
+            sampler=sampler,
+            seed=int(np.random.default_rng([seed, number]).integers(2**31)),
+        )
+        empty[window] = False
+    return canvas
+
+
+def super_resolve(
+    model: Any,
+    images: Any,
+    factor: int,
+    *,
+    num_steps: int = 50,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+) -> np.ndarray:
+    r"""Paints large pictures that small ones could be the reductions of.
+
+    Reducing a picture takes the mean $Ax$ of every block of `factor` x `factor` pixels. At every
+    step, the blocks of the clean estimate are shifted to have the means $y$ that are known:
+
+    $$\hat x \leftarrow \hat x + A^+(y - A\hat x),$$
+
+    where $A^+$ repeats each pixel of a small picture over its block. The detail within the blocks
+    is the model's. It is guessed, not recovered.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        images: Small pictures, uint8 or floats from 0 to 1, `(height, width, 3)` or
+            `(num_images, height, width, 3)`, where height and width are the model's divided by
+            `factor`.
+        factor: How many times the height and the width grow, at least 2.
+        num_steps: Steps from noise to picture.
+        sampler: How a step is taken.
+        seed: A non-negative integer. `None` draws one from Keras's global random state.
+
+    Returns:
+        uint8 pictures of the model's size. The mean of each block is within 1 of the given pixel.
+
+    Raises:
+        ValueError: If an argument is out of range or a picture has another size.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        small = np.full((16, 16, 3), 90, "uint8")
+        images = imagegen.super_resolve(model, small, 4, num_steps=5, seed=0)
+        assert abs(images.mean() - 90) < 1
+        ```
+
+    Reference:
+        Wang et al., [Zero-Shot Image Restoration Using Denoising Diffusion Null-Space
+        Model](https://arxiv.org/abs/2212.00490), 2023, equation 13.
+    """
+    factor = check_integer(factor, "factor", minimum=2)
+    images = _pictures(model, images, "images", reduced=factor)
+    shape = (len(images), *model.sample_shape)
+    table, seed = levels(model.schedule, num_steps), checked_seed(seed)
+    noise = initial_noise(len(images), shape[1:], seed)
+    noisy = ops.convert_to_tensor(np.hypot(*table[0, 1:]) * noise)
+    known = ops.convert_to_tensor(model.to_samples(images))
+    state = (known, sampler.init(noisy, ops.convert_to_tensor(seed, "int32")))
+    consistent = _WithBlockMeans(sampler, factor)
+    final = _run(model, noisy, state, table, 0, num_steps, consistent, "super-resolve")
+    return _with_block_means(model.to_images(final), images, factor)
+
+
+def ddim_inversion(
+    model: Any, images: Any, *, num_steps: int = 100, num_iterations: int = 3
+) -> np.ndarray:
+    r"""Finds the noise from which the deterministic sampler makes given pictures.
+
+    Each of DDIM's steps is taken backwards. The step from $t'$ to the noisier $t$ has to undo the
+    one from $t$ to $t'$, so the noise in it is the one that the model sees in the *result*:
+
+    $$x_t = \frac{s_t}{s_{t'}}\left(x_{t'} - n_{t'}\, \hat\epsilon(x_t, t)\right)
+    + n_t\, \hat\epsilon(x_t, t).$$
+
+    The equation is solved by putting its result in again, `num_iterations` times.
+
+    `model.generate(len(noise), noise=noise, num_steps=num_steps)` leads back to the pictures.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
+            `(num_images, height, width, 3)`.
+        num_steps: Steps from picture to noise. With few of them the way back ends elsewhere.
+        num_iterations: How often each step is improved; 1 is the plain explicit step.
+
+    Returns:
+        float32 noise `(num_images, height, width, 3)`, scaled as standard normal noise is.
+
+    Raises:
+        ValueError: If an argument is out of range or a picture doesn't have the model's size.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        image = model.generate(1, num_steps=5, seed=0)
+        noise = imagegen.ddim_inversion(model, image, num_steps=5)
+        again = model.generate(1, noise=noise, num_steps=5)
+        ```
+
+    Reference:
+        Song et al., [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502), 2021,
+        section 4.3; the iteration as in Pan et al., [Accelerated Iterative Diffusion
+        Inversion](https://arxiv.org/abs/2309.04907), 2023.
+    """
+    images = _pictures(model, images, "images")
+    table = levels(model.schedule, num_steps)
+    back = table.copy()
+    back[: num_steps + 1] = table[num_steps::-1]
+    sampler = _Inversion(check_integer(num_iterations, "num_iterations", minimum=1))
+    clean = ops.convert_to_tensor(model.to_samples(images))
+    noisy = _run(model, clean, (), back, 0, num_steps, sampler, "invert")
+    return ops.convert_to_numpy(noisy) / np.hypot(*table[0, 1:])
+
+
+def interpolate_images(
+    model: Any, image1: Any, image2: Any, num_frames: int = 12, *, num_steps: int = 100
+) -> np.ndarray:
+    """Goes from one picture to another through pictures.
+
+    Both are inverted to noise. Between the two noises the way is a great circle, and each noise on
+    it becomes a picture.
+
+    Args:
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        image1: The picture to start from, uint8 or floats from 0 to 1, of the model's size.
+        image2: The picture to arrive at.
+        num_frames: How many pictures there are on the way, both ends included.
+        num_steps: Steps of the sampler, there and back. The ends of the path are what the model
+            makes of the inverted pictures: with few steps, they are only like them.
+
+    Returns:
+        uint8 pictures `(num_frames, height, width, 3)`.
+
+    Raises:
+        ValueError: If an argument is out of range or a picture doesn't have the model's size.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        image1, image2 = model.generate(2, num_steps=5, seed=0)
+        frames = imagegen.interpolate_images(model, image1, image2, 3, num_steps=5)
+        assert frames.shape == (3, 64, 64, 3)
+        ```
+
+    Reference:
+        Song et al., [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502), 2021,
+        section 5.3.
+    """
+    ends = [_pictures(model, image1, "image1"), _pictures(model, image2, "image2")]
+    for name, end in zip(("image1", "image2"), ends, strict=True):
+        if len(end) != 1:
+            raise ValueError(f"`{name}` must be one picture. Received: {len(end)} pictures")
+    noises = ddim_inversion(model, np.concatenate(ends), num_steps=num_steps)
+    noise = walk(noises, num_frames, interpolation=slerp)
+    return model.generate(num_frames, noise=noise, num_steps=num_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class _RePaint(Sampler):
+    """Takes each step several times, with the kept part put in place before."""
+
+    base: Sampler
+    num_resamplings: int
+
+    def step(
+        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
+    ) -> tuple[Any, Any, Any]:
+        seed, index, kept, repaint = state
+        # q(x_t | x_t'), the forward process from the next level up to this one.
+        ratio = now.signal_rate / after.signal_rate
+        added = ops.sqrt(ops.maximum(now.noise_rate**2 - (ratio * after.noise_rate) ** 2, 0.0))
+        # The last step ends in the clean sample, and from there nothing goes back.
+        repeats = ops.where(after.noise_rate == 0, 1, self.num_resamplings)
+
+        def visit(count: Any, noisy: Any, clean: Any, index: Any) -> tuple[Any, Any, Any, Any]:
+            noisier = ratio * noisy + added * step_noise(noisy, seed, index)
+            noisy = ops.where(count == 0, noisy, noisier)
+            noise = step_noise(noisy, seed, index + 1)
+            noisy = ops.where(repaint, noisy, now.signal_rate * kept + now.noise_rate * noise)
+            fresh = self.base.init(noisy, seed + index)
+            noisy, clean, _ = self.base.step(denoise, noisy, now, after, fresh)
+            return count + 1, noisy, clean, index + 2
+
+        _, noisy, clean, index = ops.while_loop(
+            lambda count, *_: count < repeats, visit, (ops.zeros_like(index), noisy, noisy, index)
+        )
+        return noisy, clean, (seed, index, kept, repaint)
+
+
+@dataclasses.dataclass(frozen=True)
+class _WithBlockMeans(Sampler):
+    """Steps whose clean estimates have known means in blocks."""
+
+    base: Sampler
+    factor: int
+
+    def step(
+        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
+    ) -> tuple[Any, Any, Any]:
+        known, base_state = state
+
+        def consistent(noisy: Any, time: Any) -> Any:
+            clean = denoise(noisy, time)
+            blocks = ops.reshape(clean, _blocks(known.shape, self.factor))
+            means = ops.mean(blocks, axis=(2, 4), keepdims=True)
+            blocks = blocks + ops.reshape(known, means.shape) - means
+            return ops.reshape(blocks, clean.shape)
+
+        noisy, clean, base_state = self.base.step(consistent, noisy, now, after, base_state)
+        return noisy, clean, (known, base_state)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inversion(Sampler):
+    """DDIM's step backwards: `after` is the noisier level."""
+
+    num_iterations: int
+
+    def step(
+        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
+    ) -> tuple[Any, Any, Any]:
+        def improve(_: Any, estimates: tuple[Any, Any]) -> tuple[Any, Any]:
+            noisier, _ = estimates
+            clean = denoise(noisier, after.time)
+            noise = (noisier - after.signal_rate * clean) / after.noise_rate
+            ratio = after.signal_rate / now.signal_rate
+            return ratio * (noisy - now.noise_rate * noise) + after.noise_rate * noise, clean
+
+        noisier, clean = ops.fori_loop(0, self.num_iterations, improve, (noisy, noisy))
+        return noisier, clean, state
+
+
+def _run(
+    model: Any,
+    noisy: Any,
+    state: Any,
+    table: np.ndarray,
+    start: int,
+    stop: int,
+    sampler: Sampler,
+    label: str,
+) -> Any:
+    steps = model.run(noisy, state, table, start, stop, sampler=sampler, label=label)
+    for samples, _ in steps:
+        noisy = samples
+    return noisy
+
+
+def _pictures(
+    model: Any, images: Any, name: str, *, reduced: int = 1, any_size: bool = False
+) -> np.ndarray:
+    """Returns uint8 pictures with a batch axis, of the model's size divided by `reduced`."""
+    if model.value_range != (0, 255):
+        raise ValueError(
+            "`model` must be a model of pictures with values from 0 to 255. "
+            f"Received: value_range={model.value_range}"
+        )
+    height, width, channels = model.sample_shape
+    pictures = as_pictures(images, name)[..., :channels]
+    expected = (height // reduced, width // reduced)
+    if height % reduced or width % reduced:
+        raise ValueError(
+            f"`factor` must divide the model's size, {height} x {width}. Received: factor={reduced}"
+        )
+    if not any_size and pictures.shape[1:3] != expected:
+        raise ValueError(
+            f"`{name}` must be {expected[0]} x {expected[1]} pixels. "
+            f"Received: {pictures.shape[1]} x {pictures.shape[2]}"
+        )
+    return pictures
+
+
+def _mask(mask: Any, images: np.ndarray) -> np.ndarray:
+    """Returns booleans `(num_images, height, width, 1)`."""
+    mask = check_finite(mask, "mask")
+    if mask.dtype != bool:
+        mask = mask >= (128 if mask.dtype.kind in "iu" else 0.5)
+    if mask.shape == images.shape[1:3]:
+        mask = np.broadcast_to(mask, images.shape[:3])
+    if mask.shape != images.shape[:3]:
+        raise ValueError(
+            f"`mask` must have the shape {images.shape[1:3]} or {images.shape[:3]}. "
+            f"Received: shape {mask.shape}"
+        )
+    return mask[..., None]
+
+
+def _windows(
+    model: Any, canvas: np.ndarray, vertical: int, horizontal: int
+) -> list[tuple[slice, slice]]:
+    """Overlapping windows that cover the canvas, those near the picture first."""
+    starts = []
+    for name, size, length in zip(
+        ("height", "width"), model.sample_shape, canvas.shape[1:3], strict=False
+    ):
+        if length < size:
+            raise ValueError(
+                f"`pad` must make the {name} at least the model's, {size}. Received: {length}"
+            )
+        starts.append(sorted({*range(0, length - size, size // 2), length - size}))
+    height, width = model.sample_shape[:2]
+    # The middle of the picture lies off the middle of the canvas by half of these.
+    middle = np.array([canvas.shape[1] + vertical, canvas.shape[2] + horizontal]) / 2
+
+    def distance(corner: tuple[int, int]) -> float:
+        return float(np.hypot(*(np.add(corner, (height / 2, width / 2)) - middle)))
+
+    corners = sorted(((y, x) for y in starts[0] for x in starts[1]), key=distance)
+    return [(slice(y, y + height), slice(x, x + width)) for y, x in corners]
+
+
+def _blocks(shape: Sequence[int], factor: int) -> tuple[int, ...]:
+    """The shape in which axes 2 and 4 run over the pixels of a block."""
+    num_images, height, width, channels = shape
+    return num_images, height, factor, width, factor, channels
+
+
+def _with_block_means(images: np.ndarray, small: np.ndarray, factor: int) -> np.ndarray:
+    """Shifts the blocks of pictures to the means in `small`, where values stay in 0..255."""
+    blocks = images.reshape(_blocks(small.shape, factor)).astype("float64")
+    target = small.reshape(_blocks(small.shape, 1))
+    low, high = np.full(target.shape, -256.0), np.full(target.shape, 256.0)
+    # The clipped mean grows with the shift: 20 halvings find it to 1/1000 of a level.
+    for _ in range(20):
+        shift = (low + high) / 2
+        too_low = np.clip(blocks + shift, 0, 255).mean((2, 4), keepdims=True) < target
+        low, high = np.where(too_low, shift, low), np.where(too_low, high, shift)
+    return np.rint(np.clip(blocks + high, 0, 255)).astype("uint8").reshape(images.shape)

@@ -1,0 +1,352 @@
+import imagegen
+from imagegen import editing
+from imagegen.samplers import Level, advance, levels
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+
+SIZE = 8
+FLOWERS = imagegen.DiffusionModel.from_preset("flowers-64")
+SAMPLERS = [
+    imagegen.DDIM(),
+    imagegen.DDPM(),
+    imagegen.Euler(),
+    imagegen.Heun(),
+    imagegen.DPMSolver2M(),
+]
+
+bytes_ = st.integers(0, 255)
+small_pictures = arrays("uint8", (2, SIZE, SIZE, 3), elements=bytes_)
+masks = arrays(bool, (SIZE, SIZE))
+
+
+def random_pictures(count: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), "uint8")
+
+
+def make_model() -> imagegen.DiffusionModel:
+    """A model that believes in the noisy picture itself, scaled: its network gives zeros."""
+    network = imagegen.UNet(SIZE, [4, 8], 1)
+    model = imagegen.DiffusionModel(network, prediction=imagegen.VelocityPrediction())
+    model.normalizer.adapt(random_pictures(8))
+    return model
+
+
+MODEL = make_model()
+
+
+def block_means(images: np.ndarray, factor: int) -> np.ndarray:
+    count, height, width, channels = images.shape
+    shape = (count, height // factor, factor, width // factor, factor, channels)
+    return images.reshape(shape).astype("float64").mean((2, 4))
+
+
+@given(small_pictures, st.integers(1, 9), st.integers(0, 99))
+@settings(max_examples=20)
+def test_strength_zero_gives_the_draft_back(images, num_steps, seed):
+    edited = imagegen.image_to_image(
+        MODEL, images, strength=0, num_steps=num_steps, sampler=imagegen.DDPM(), seed=seed
+    )
+    np.testing.assert_array_equal(edited, images)
+
+
+@given(small_pictures, st.integers(1, 9), st.integers(0, 99))
+@settings(max_examples=20)
+def test_strength_one_is_generating(images, num_steps, seed):
+    edited = imagegen.image_to_image(MODEL, images, strength=1, num_steps=num_steps, seed=seed)
+    np.testing.assert_array_equal(edited, MODEL.generate(2, num_steps=num_steps, seed=seed))
+
+
+def test_more_strength_leads_further_from_the_draft():
+    draft = FLOWERS.generate(2, num_steps=10, seed=5)
+    distances = [
+        np.abs(
+            imagegen.image_to_image(FLOWERS, draft, strength=s, num_steps=10, seed=1).astype(float)
+            - draft
+        ).mean()
+        for s in (0.2, 0.4, 0.6, 0.9)
+    ]
+    assert distances == sorted(distances)
+    assert distances[0] < 15 < distances[-1]
+
+
+@pytest.mark.parametrize("strength", [0.07, 0.35, 0.55, 0.56, 0.57, 0.58])
+def test_a_share_of_the_steps_is_taken(strength, monkeypatch):
+    """Rounded, so that 0.55 of 100 steps, 55.00000000000001 of them, are 55 and not 56."""
+    taken = []
+    run = MODEL.run
+    monkeypatch.setattr(MODEL, "run", lambda *a, **k: taken.append(a[4] - a[3]) or run(*a, **k))
+    imagegen.image_to_image(MODEL, random_pictures(1), strength=strength, num_steps=100, seed=0)
+    assert taken == [round(100 * strength)]
+
+
+def edit_all(count: int, sampler: imagegen.Sampler, seed: int) -> list[np.ndarray]:
+    images, mask = random_pictures(3)[:count], np.eye(SIZE, dtype=bool)
+    small = random_pictures(3, SIZE // 2)[:count]
+    options = {"num_steps": 4, "sampler": sampler, "seed": seed}
+    return [
+        imagegen.image_to_image(MODEL, images, **options),
+        imagegen.inpaint(MODEL, images, mask, **options),
+        imagegen.super_resolve(MODEL, small, 2, **options),
+    ]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+def test_every_sampler_edits_and_the_seed_decides(sampler):
+    for first, again, other in zip(
+        *(edit_all(3, sampler, seed) for seed in (7, 7, 8)), strict=True
+    ):
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+def test_a_picture_is_edited_the_same_whatever_is_beside_it():
+    sampler = imagegen.DDPM()
+    for three, two in zip(edit_all(3, sampler, 7), edit_all(2, sampler, 7), strict=True):
+        # Another size of batch is another program, which may round otherwise.
+        np.testing.assert_allclose(three[:2].astype(int), two, atol=1)
+
+
+@given(small_pictures, masks, st.integers(0, 99))
+@settings(max_examples=30)
+def test_kept_pixels_come_back_exactly(images, mask, seed):
+    painted = imagegen.inpaint(MODEL, images, mask, num_steps=3, num_resamplings=2, seed=seed)
+    np.testing.assert_array_equal(painted[:, ~mask], images[:, ~mask])
+
+
+def test_a_mask_of_one_picture_repaints_that_picture_alone():
+    images = random_pictures(2)
+    mask = np.zeros((2, SIZE, SIZE), bool)
+    mask[1] = True
+    painted = imagegen.inpaint(MODEL, images, mask, num_steps=3, seed=0)
+    np.testing.assert_array_equal(painted[0], images[0])
+    assert (painted[1] != images[1]).mean() > 0.9
+
+
+def test_inpainting_everything_is_generating():
+    white = np.full((SIZE, SIZE), 255, "uint8")
+    painted = imagegen.inpaint(
+        MODEL, random_pictures(3), white, num_steps=6, num_resamplings=1, seed=4
+    )
+    np.testing.assert_array_equal(painted, MODEL.generate(3, num_steps=6, seed=4))
+
+
+@pytest.mark.parametrize("white", [True, 255, 128, 1.0, 0.5])
+@pytest.mark.parametrize("black", [False, 0, 127, 0.0, 0.49])
+def test_white_is_repainted_whatever_the_type_of_the_mask(white, black):
+    dtype = np.asarray(white).dtype
+    if np.asarray(black).dtype != dtype:
+        return
+    mask = np.where(np.eye(SIZE, dtype=bool), white, black)
+    mask = mask.astype("uint8") if mask.dtype.kind == "i" else mask
+    painted, expected = (
+        imagegen.inpaint(MODEL, random_pictures(1), m, num_steps=2, seed=0)
+        for m in (mask, np.eye(SIZE, dtype=bool))
+    )
+    np.testing.assert_array_equal(painted, expected)
+
+
+def test_resampling_finds_what_belongs_to_the_kept_part():
+    """Of two correlated normal numbers one is kept: the law of the other is known.
+
+    Given the first number a, the second has mean rho * a and variance 1 - rho^2. Without
+    resampling it hardly hears of the first.
+    """
+    rho, num_points = 0.9, 4000
+    covariance = np.array([[1, rho], [rho, 1]], "float32")
+    schedule = imagegen.CosineSchedule(max_signal_rate=0.999)
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal(num_points)
+    kept = ops.convert_to_tensor(np.stack([first, 0 * first], 1), "float32")
+    noisy = ops.convert_to_tensor(rng.standard_normal((num_points, 2)), "float32")
+    repaint = ops.convert_to_tensor(np.array([[False, True]]))
+
+    def denoise(noisy, time):
+        noise_rate, signal_rate = schedule(time)
+        spread = signal_rate**2 * covariance + noise_rate**2 * np.eye(2, dtype="float32")
+        return signal_rate * ops.matmul(noisy, ops.matmul(ops.inv(spread), covariance))
+
+    def repaint_with(num_resamplings: int) -> tuple[float, float]:
+        sampler = editing._RePaint(imagegen.DDPM(), num_resamplings)
+        integers = [ops.convert_to_tensor(number, "int32") for number in (3, 0, 0, 50)]
+        seed, index, start, stop = integers
+        table = ops.convert_to_tensor(levels(schedule, 50))
+        final, _, _ = advance(
+            sampler, denoise, noisy, (seed, index, kept, repaint), table, start, stop
+        )
+        second = ops.convert_to_numpy(final)[:, 1]
+        slope = float((second * first).mean() / (first**2).mean())
+        return slope, float(np.var(second - slope * first))
+
+    slope, variance = repaint_with(20)
+    assert abs(slope - rho) < 0.05
+    assert abs(variance - (1 - rho**2)) < 0.05
+    assert repaint_with(1)[0] < slope - 0.1
+
+
+@given(st.integers(0, 11), st.integers(0, 11), st.integers(0, 11), st.integers(0, 11), st.data())
+@settings(max_examples=15)
+def test_outpainting_keeps_the_middle_and_leaves_nothing_empty(above, below, left, right, data):
+    images = np.full((1, SIZE, SIZE, 3), 200, "uint8")
+    wide = imagegen.outpaint(
+        MODEL, images, (above, below, left, right), num_steps=2, num_resamplings=1, seed=0
+    )
+    assert wide.shape == (1, SIZE + above + below, SIZE + left + right, 3)
+    middle = wide[:, above : above + SIZE, left : left + SIZE]
+    np.testing.assert_array_equal(middle, images)
+    # The canvas is black before it is painted; the model paints noise, in which no row and no
+    # column is black.
+    assert (wide.max(axis=(0, 2, 3)) > 0).all()
+    assert (wide.max(axis=(0, 1, 3)) > 0).all()
+
+
+def test_outpainting_goes_on_from_what_is_there():
+    """Windows overlap by half: beside the seam the picture continues, far from it, less so."""
+    image = FLOWERS.generate(1, num_steps=20, seed=11)
+    wide = imagegen.outpaint(
+        FLOWERS, image, (0, 0, 0, 16), num_steps=10, num_resamplings=3, seed=0
+    ).astype(float)
+    neighbours = np.abs(wide[:, :, 63] - wide[:, :, 64]).mean()
+    strangers = np.abs(wide[:, :, 63] - wide[:, ::-1, 64]).mean()
+    assert neighbours < strangers
+
+
+@given(arrays("uint8", (2, 4, 4, 3), elements=bytes_), st.integers(0, 99))
+@settings(max_examples=30)
+def test_the_means_of_blocks_are_the_small_picture(small, seed):
+    large = imagegen.super_resolve(MODEL, small, 2, num_steps=3, seed=seed)
+    assert np.abs(block_means(large, 2) - small).max() <= 1
+
+
+def test_the_model_paints_with_the_small_picture_in_mind(monkeypatch):
+    """Before the last correction the means are right already, up to clipping and rounding."""
+    monkeypatch.setattr(editing, "_with_block_means", lambda images, small, factor: images)
+    real = FLOWERS.generate(2, num_steps=20, seed=1)
+    small = np.rint(block_means(real, 4)).astype("uint8")
+    large = imagegen.super_resolve(FLOWERS, small, 4, num_steps=10, seed=0)
+    assert np.abs(block_means(large, 4) - small).mean() < 1
+
+
+def test_inversion_leads_to_noise_and_back():
+    images = FLOWERS.generate(2, num_steps=20, seed=3)
+    noise = imagegen.ddim_inversion(FLOWERS, images, num_steps=100)
+    assert 0.7 < noise.std() < 1.3
+    again = FLOWERS.generate(2, noise=noise, num_steps=100)
+    assert np.abs(again.astype(float) - images).mean() < 2
+
+
+def test_iteration_makes_the_way_back_shorter():
+    images = FLOWERS.generate(1, num_steps=20, seed=4)
+
+    def error(num_iterations: int) -> float:
+        noise = imagegen.ddim_inversion(
+            FLOWERS, images, num_steps=25, num_iterations=num_iterations
+        )
+        again = FLOWERS.generate(1, noise=noise, num_steps=25)
+        return float(np.abs(again.astype(float) - images).mean())
+
+    errors = [error(n) for n in (1, 2, 4)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_the_step_backwards_undoes_ddims_step():
+    """For a linear denoiser the fixed point is known, and DDIM leads from it to the start."""
+
+    def denoise(noisy, time):
+        return 0.8 * noisy
+
+    now, after = Level(0.2, 0.3, 0.954), Level(0.4, 0.6, 0.8)
+    noisy = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(5, 2)), "float32")
+    noisier, _, _ = editing._Inversion(60).step(denoise, noisy, now, after, ())
+    back, _, _ = imagegen.DDIM().step(denoise, noisier, after, now, ())
+    np.testing.assert_allclose(ops.convert_to_numpy(back), ops.convert_to_numpy(noisy), atol=1e-5)
+
+
+def test_a_way_between_pictures_begins_and_ends_at_them():
+    image1, image2 = images = FLOWERS.generate(2, num_steps=20, seed=6)
+    frames = imagegen.interpolate_images(FLOWERS, image1, image2, 5, num_steps=60)
+    assert frames.shape == (5, 64, 64, 3)
+    for frame, image in zip(frames[[0, -1]], images, strict=True):
+        assert np.abs(frame.astype(float) - image).mean() < 4
+    # No frame is the mean of both, as it is where one fades into the other.
+    faded = images.astype(float).mean(axis=0)
+    assert np.abs(frames[2] - faded).mean() > 10
+
+
+def test_variations_are_image_to_image_under_different_noise():
+    image = random_pictures(1)
+    some = imagegen.variations(MODEL, image[0], 3, num_steps=4, seed=2)
+    drafts = np.repeat(image, 3, axis=0)
+    np.testing.assert_array_equal(some, imagegen.image_to_image(MODEL, drafts, num_steps=4, seed=2))
+    assert not np.array_equal(some[0], some[1])
+
+
+def test_floats_from_zero_to_one_are_pictures_too():
+    images = random_pictures(2)
+    from_bytes, from_floats = (
+        imagegen.image_to_image(MODEL, pictures, num_steps=4, seed=0)
+        for pictures in (images, imagegen.to_float(images))
+    )
+    np.testing.assert_array_equal(from_bytes, from_floats)
+
+
+def call(function, **options):
+    defaults = {
+        "image_to_image": {"images": random_pictures(1)},
+        "variations": {"image": random_pictures(1)},
+        "inpaint": {"images": random_pictures(1), "mask": np.ones((SIZE, SIZE), bool)},
+        "outpaint": {"images": random_pictures(1), "pad": 4},
+        "super_resolve": {"images": random_pictures(1, 4), "factor": 2},
+        "ddim_inversion": {"images": random_pictures(1)},
+        "interpolate_images": {"image1": random_pictures(1), "image2": random_pictures(1)},
+    }[function]
+    return getattr(imagegen, function)(**({"model": MODEL} | defaults | options))
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        ("image_to_image", {"strength": 1.1}, "`strength` must"),
+        ("image_to_image", {"strength": float("nan")}, "`strength` must"),
+        ("image_to_image", {"num_steps": 0}, "`num_steps` must"),
+        ("image_to_image", {"images": random_pictures(1, 9)}, "`images` must be 8 x 8 pixels"),
+        (
+            "image_to_image",
+            {"images": np.full((8, 8, 3), 2.0)},
+            "`images` must be uint8, or floats",
+        ),
+        ("image_to_image", {"images": np.full((8, 8, 3), np.nan)}, "`images` must be finite"),
+        ("image_to_image", {"seed": -1}, "`seed` must"),
+        ("image_to_image", {"seed": 2**31}, "`seed` must"),
+        ("variations", {"image": random_pictures(2)}, "`image` must be one picture"),
+        ("variations", {"num_images": 0}, "`num_images` must"),
+        ("inpaint", {"mask": np.ones((8, 9), bool)}, "`mask` must have the shape"),
+        ("inpaint", {"mask": np.full((8, 8), np.nan)}, "`mask` must be finite"),
+        ("inpaint", {"num_resamplings": 0}, "`num_resamplings` must"),
+        ("outpaint", {"pad": -1}, "`pad` must"),
+        ("outpaint", {"pad": (1, 2)}, "`pad` must be one number or four"),
+        ("outpaint", {"images": random_pictures(1, 5), "pad": 1}, "`pad` must make the height"),
+        ("super_resolve", {"factor": 1}, "`factor` must"),
+        ("super_resolve", {"factor": 3}, "`factor` must divide"),
+        ("super_resolve", {"factor": 4}, "`images` must be 2 x 2 pixels"),
+        ("ddim_inversion", {"num_iterations": 0}, "`num_iterations` must"),
+        ("interpolate_images", {"image2": random_pictures(2)}, "`image2` must be one picture"),
+        ("interpolate_images", {"num_frames": 1}, "`num_frames` must"),
+    ],
+)
+def test_bad_input_is_refused_by_name(function, options, message):
+    with pytest.raises(ValueError, match=message):
+        call(function, **options)
+
+
+def test_a_model_of_points_edits_no_pictures():
+    points, rates = keras.Input((2,)), keras.Input((1,))
+    network = keras.Model([points, rates], keras.layers.Dense(2)(points))
+    model = imagegen.DiffusionModel(network, value_range=None)
+    with pytest.raises(ValueError, match="`model` must be a model of pictures"):
+        call("image_to_image", model=model)
