@@ -26,6 +26,8 @@ ALLOWED = {
     "diffusion": "schedules predictions samplers images presets _jit",
     "discrete": "schedules",
     "editing": "schedules samplers images interpolation",
+    # The weights of the networks that features come from: a download, or else a preset.
+    "features": "presets _download",
     "images": "",
     "interpolation": "",
     "layers": "",

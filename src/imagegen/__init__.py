@@ -29,6 +29,8 @@ from imagegen.editing import interpolate_images as interpolate_images
 from imagegen.editing import outpaint as outpaint
 from imagegen.editing import super_resolve as super_resolve
 from imagegen.editing import variations as variations
+from imagegen.features import extract_features as extract_features
+from imagegen.features import feature_model as feature_model
 from imagegen.images import ShowGenerated as ShowGenerated
 from imagegen.images import center_square as center_square
 from imagegen.images import grid as grid
@@ -45,13 +47,6 @@ from imagegen.layers import LatentSampler as LatentSampler
 from imagegen.layers import LogSNR as LogSNR
 from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
-from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_distance
-from imagegen.networks import denoising_autoencoder as denoising_autoencoder
-from imagegen.networks import espcn as espcn
-from imagegen.networks import point_mlp as point_mlp
-from imagegen.predictions import EDMPrediction as EDMPrediction
-from imagegen.predictions import FlowPrediction as FlowPrediction
-from imagegen.predictions import ImagePrediction as ImagePrediction
 from imagegen.metrics import KID as KID
 from imagegen.metrics import NegativeELBO as NegativeELBO
 from imagegen.metrics import Neighbors as Neighbors
@@ -59,6 +54,13 @@ from imagegen.metrics import frechet_inception_distance as frechet_inception_dis
 from imagegen.metrics import kernel_inception_distance as kernel_inception_distance
 from imagegen.metrics import nearest_neighbors as nearest_neighbors
 from imagegen.metrics import negative_elbo as negative_elbo
+from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_distance
+from imagegen.networks import denoising_autoencoder as denoising_autoencoder
+from imagegen.networks import espcn as espcn
+from imagegen.networks import point_mlp as point_mlp
+from imagegen.predictions import EDMPrediction as EDMPrediction
+from imagegen.predictions import FlowPrediction as FlowPrediction
+from imagegen.predictions import ImagePrediction as ImagePrediction
 from imagegen.predictions import MinSNRWeighting as MinSNRWeighting
 from imagegen.predictions import NoisePrediction as NoisePrediction
 from imagegen.predictions import PlainWeighting as PlainWeighting
