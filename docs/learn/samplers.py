@@ -28,7 +28,7 @@ from keras import ops
 
 
 def perfect_denoiser(schedule, means, deviation):
-    """Denoise numbers that are normally distributed around each of `means`, one as often as another."""
+    """Denoise numbers that are spread normally around `means`."""
     means = np.array(means, "float32")
 
     def denoise(noisy, time):
@@ -48,7 +48,8 @@ schedule = imagegen.CosineSchedule(max_signal_rate=0.999)
 denoise = perfect_denoiser(schedule, means=[-1, 1], deviation=0.1)
 noisy = np.array([0.5], "float32")
 for time in (1.0, 0.7, 0.4, 0.1):
-    print(f"0.5 at time {time}: was {float(denoise(noisy, time)[0]):.2f} on the average")
+    estimate = float(denoise(noisy, time)[0])
+    print(f"0.5 at time {time}: was {estimate:.2f} on the average")
 
 # %% tags=["hide"]
 assert abs(float(denoise(noisy, 1.0)[0])) < 0.02
@@ -61,17 +62,17 @@ assert 0.85 < float(denoise(noisy, 0.1)[0]) < 1
 # %%
 import itertools
 
-from imagegen.samplers import levels
-
 
 def even_stops(num_steps):
-    """Return the levels at evenly spaced times from 1 downwards, and the clean end."""
-    return [imagegen.Level(*row) for row in levels(schedule, num_steps)[: num_steps + 1]]
+    """Return the levels at evenly spaced times, and the clean end."""
+    table = imagegen.samplers.levels(schedule, num_steps)[: num_steps + 1]
+    return [imagegen.Level(*row) for row in table]
 
 
 def walk(sampler, denoise, noisy, stops):
     """Go from stop to stop, and return the samples at each."""
-    samples, state = [noisy], sampler.init(noisy, ops.convert_to_tensor(0, "int32"))
+    seed = ops.convert_to_tensor(0, "int32")
+    samples, state = [noisy], sampler.init(noisy, seed)
     for now, after in itertools.pairwise(stops):
         noisy, _, state = sampler.step(denoise, noisy, now, after, state)
         samples.append(noisy)
@@ -133,7 +134,8 @@ many = np.random.default_rng(0).standard_normal(4000).astype("float32")
 for sampler in (imagegen.DDIM(), imagegen.DDPM()):
     ends = walk(sampler, denoise, many, even_stops(100))[-1]
     left, right = ends[ends < 0], ends[ends > 0]
-    print(f"{sampler}: {len(left)} near {left.mean():.2f}, {len(right)} near {right.mean():.2f}")
+    for side in (left, right):
+        print(f"{sampler}: {len(side)} walks end near {side.mean():.2f}")
 
 # %% tags=["hide"]
 assert sampler == imagegen.DDPM()
@@ -237,7 +239,8 @@ show_sweep(sweep)
 # error is the root mean square difference of two pictures, in levels of 255.
 
 # %%
-reference = model.generate(4, num_steps=250, sampler=imagegen.DPMSolver2M(), seed=1)
+two_m = samplers["DPM-Solver++(2M)"]
+reference = model.generate(4, num_steps=250, sampler=two_m, seed=1)
 
 
 def error(pictures):
@@ -301,7 +304,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class EvenLogSNR(imagegen.CosineSchedule):
-    """The cosine schedule, with stops at even distances in the log signal-to-noise ratio."""
+    """The cosine schedule, with stops at even log signal-to-noise ratios."""
 
     def sampling_times(self, num_steps):
         fine = np.linspace(1, 0, 10_001, dtype="float32")
@@ -392,9 +395,9 @@ axes[0].legend(loc="lower left")
 plt.show()
 
 # %%
-two_m = even_errors["DPM-Solver++(2M)"][1]
-matching = np.interp(-two_m, -np.array(even_errors["DDIM"]), budgets)
-print(f"DPM-Solver++(2M) at 10 evaluations: {two_m:.1f} levels")
+at_ten = even_errors["DPM-Solver++(2M)"][1]
+matching = np.interp(-at_ten, -np.array(even_errors["DDIM"]), budgets)
+print(f"DPM-Solver++(2M) at 10 evaluations: {at_ten:.1f} levels")
 print(f"DDIM reaches that at about {matching:.0f} evaluations")
 
 # %% tags=["hide"]
@@ -478,8 +481,10 @@ assert orders["DPM-Solver++(2M)"] > 1.8
 # %%
 def enough(row):
     """The first budget whose error is at most 5 levels."""
-    near = [budget for budget, value in zip(budgets, row, strict=True) if value <= 5]
-    return str(near[0]) if near else f"over {budgets[-1]}"
+    for budget, value in zip(budgets, row, strict=True):
+        if value <= 5:
+            return str(budget)
+    return f"over {budgets[-1]}"
 
 
 rows = ["| sampler | order | a step asks | even times | even ratios |", "|---|---|---|---|---|"]
