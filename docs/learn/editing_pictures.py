@@ -1,0 +1,407 @@
+# %% [markdown]
+# # Editing pictures
+#
+# A diffusion model that has only learnt to remove noise can do more than make pictures from nothing.
+# It can finish a sketch, fill a hole, continue a picture beyond its edge and enlarge a small one. None
+# of that needs any more training. In this chapter we do all of it with one model, and look at how
+# each edit is made. At its end you can
+#
+# - turn a draft into a picture, and say what `strength` does,
+# - repaint, extend and enlarge pictures,
+# - find the noise that a picture comes from, and walk from one picture to another,
+# - say what none of these edits can do.
+#
+# The model is the preset of [Flowers from noise](flowers_from_noise.py). The pictures are some that it has
+# never seen: they were held out of its training.
+
+# %% alt="Four pictures of flowers."
+import imagegen
+
+import numpy as np
+
+model = imagegen.DiffusionModel.from_preset("flowers-64")
+flowers = imagegen.datasets.flowers(image_size=64, split="test")
+images = flowers.images[[45, 136, 272, 409]]
+imagegen.show(images, columns=4)
+
+# %% tags=["fold"]
+if len(flowers.names) == 102:
+    print("This page was made with photographs from Oxford Flowers 102.")
+else:
+    print("This page was made with drawn flowers, because the photographs were not at hand.")
+
+# %% [markdown]
+# ## Image to image
+#
+# Sampling begins with pure noise and ends with a picture. On the way, the large shapes come first and
+# the detail last. So what happens if we begin in the middle? We take a picture, a *draft*, and
+# add as much noise as belongs to that point of the way:
+#
+# $$x_t = s_t \cdot \text{draft} + n_t \cdot \epsilon,$$
+#
+# with the signal rate $s_t$, the noise rate $n_t$ and fresh noise $\epsilon$. From there the model
+# walks on as always. What the noise has hidden, the model invents. What still shows through, it keeps.
+#
+# `strength` says how far back we begin. Of 50 steps, a strength of 0.3 takes the last 15. At 0 nothing
+# happens, and at 1 nothing is left of the draft.
+
+# %% alt="Four flowers, each in five rows. At low strength petals and leaves change a little; at 0.9 only colours and the rough shape are left."
+strengths = (0.3, 0.5, 0.7, 0.9)
+rows = [images]
+for strength in strengths:
+    rows.append(imagegen.image_to_image(model, images, strength=strength, seed=1))
+titles = [f"strength {strength}" for strength in (0, *strengths) for _ in images]
+imagegen.show(np.concatenate(rows), columns=4, titles=titles)
+
+# %% [markdown]
+# How far do the results lie from the draft? Let us count in levels, of which a byte has 256.
+
+# %%
+for strength, row in zip(strengths, rows[1:], strict=True):
+    difference = np.abs(row.astype(float) - images).mean()
+    print(f"strength {strength}: {difference:.0f} levels from the draft, on the average")
+
+# %% tags=["hide"]
+differences = [np.abs(row.astype(float) - images).mean() for row in rows]
+assert differences[0] == 0
+assert differences == sorted(differences)
+unchanged = imagegen.image_to_image(model, images, strength=0, seed=1)
+assert (unchanged == images).all()
+anew = imagegen.image_to_image(model, images, strength=1, num_steps=5, seed=1)
+assert (anew == model.generate(4, num_steps=5, seed=1)).all()
+
+# %% [markdown]
+# ### From a sketch
+#
+# The draft need not be a photograph. A few discs of colour are enough.
+
+# %% alt="Four crude drawings of flowers made of discs."
+from PIL import Image, ImageDraw
+
+
+def sketch(background, discs):
+    """Draw discs of (x, y, radius, color), in units of a picture's width."""
+    canvas = Image.new("RGB", (256, 256), background)
+    draw = ImageDraw.Draw(canvas)
+    for x, y, radius, color in discs:
+        draw.circle((256 * x, 256 * y), 256 * radius, fill=color)
+    return imagegen.center_square(canvas, 64)
+
+
+def ring(count, radius, disc_radius, color):
+    """Petals around the middle."""
+    angles = 2 * np.pi * np.arange(count) / count
+    places = 0.5 + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return [(x, y, disc_radius, color) for x, y in places]
+
+
+sketches = np.stack(
+    [
+        sketch("darkgreen", [*ring(12, 0.3, 0.13, "gold"), (0.5, 0.5, 0.2, "saddlebrown")]),
+        sketch("olivedrab", [(0.5, 0.42, 0.32, "crimson"), (0.5, 0.42, 0.08, "khaki")]),
+        sketch("black", [*ring(5, 0.22, 0.18, "hotpink"), (0.5, 0.5, 0.08, "gold")]),
+        sketch(
+            "darkslategray",
+            [
+                (0.3, 0.38, 0.22, "mediumpurple"),
+                (0.3, 0.38, 0.06, "gold"),
+                (0.7, 0.6, 0.22, "white"),
+                (0.7, 0.6, 0.06, "gold"),
+            ],
+        ),
+    ]
+)
+imagegen.show(sketches, columns=4)
+
+# %% alt="The drawings turn into flowers: at strength 0.8 petals have edges and the background has leaves, at 0.9 shapes begin to differ from the drawing."
+rows = [
+    imagegen.image_to_image(model, sketches, strength=strength, seed=2)
+    for strength in (0.6, 0.8, 0.9)
+]
+titles = [f"strength {strength}" for strength in (0.6, 0.8, 0.9) for _ in sketches]
+imagegen.show(np.concatenate(rows), columns=4, titles=titles)
+
+# %% [markdown]
+# There is no best strength. At 0.6 the result obeys, but still looks like discs. At 0.9 it looks more
+# like a flower, and begins to disobey. A good draft, with the shading and the texture of the real thing,
+# needs less.
+#
+# **What it can't do.** The model only knows that a draft with noise is like one of its flowers with
+# noise. It doesn't know what you meant. A blue patch can be a petal or the sky. Words can tell which,
+# and models that read them are [edited in the same way](https://arxiv.org/abs/2108.01073).
+#
+# ### Variations
+#
+# With other noise, the same draft gives another picture. That is all that a variation is.
+
+# %% alt="A flower and three variations of it, alike in colour and place and different in their petals."
+some = imagegen.variations(model, images[2], 4, strength=0.8, seed=4)
+imagegen.show(some, columns=4)
+
+# %% [markdown]
+# ## Inpainting
+#
+# Now a part of the picture shall stay exactly as it is, and the rest be painted anew. The *mask* is
+# white where the model may paint. It starts from noise everywhere. But at each step the kept part is put
+# in place: the picture itself, with as much noise as this step has,
+#
+# $$x_t \leftarrow m\, x_t + (1 - m)\,(s_t \cdot \text{picture} + n_t \cdot \epsilon),$$
+#
+# with the mask $m$. So the model always sees the kept part, at the noise that it expects, and paints
+# something that goes with it.
+
+# %% alt="Four flowers whose right half is white, and the same with a right half that the model painted. Many don't match the left half."
+mask = np.zeros((64, 64), bool)
+mask[:, 32:] = True
+with_hole = np.where(mask[..., None], 255, images).astype("uint8")
+once = imagegen.inpaint(model, images, mask, num_steps=30, num_resamplings=1, seed=3)
+imagegen.show(np.concatenate([with_hole, once]), columns=4)
+
+# %% [markdown]
+# Half of it works. The new half has been told about the old one too late. When a step decides about a
+# shape, the two halves have only met as noise, and what was decided, stays.
+#
+# The cure is to let them talk: take the step, add the noise of the step again, and repeat. In each
+# round the painted part is drawn a little more towards what fits the kept part. The method is called
+# [RePaint](https://arxiv.org/abs/2201.09865), and the rounds are `num_resamplings`. This is the whole step:
+
+# %%
+import inspect
+import textwrap
+
+from IPython.display import Markdown
+
+
+def show_source(function):
+    """Show how the package does it."""
+    source = textwrap.dedent(inspect.getsource(function))
+    return Markdown(f"```python\n{source}```")
+
+
+show_source(imagegen.editing._RePaint.step)
+
+# %% [markdown]
+# `visit` is one round. The first two lines go back from the next level to this one, with the noise
+# that the forward process would add. Then the kept part is put in place, and `self.base`, the
+# sampler that you chose, takes its step.
+
+# %% alt="The same four flowers, with right halves that continue the petals and colours of the left."
+five = imagegen.inpaint(model, images, mask, num_steps=30, num_resamplings=5, seed=3)
+imagegen.show(np.concatenate([with_hole, five]), columns=4)
+
+# %% [markdown]
+# Is that better, or do we only see what we hope for? At the seam, neighbouring pixels should differ as
+# much as they do in the pictures themselves, and not more.
+
+
+# %%
+def step_at_seam(pictures):
+    """How much the pixels left and right of the seam differ, in levels."""
+    left, right = pictures[:, :, 31].astype(float), pictures[:, :, 32].astype(float)
+    return np.abs(left - right).mean()
+
+
+print(f"the pictures themselves: {step_at_seam(images):.0f} levels")
+print(f"painted, without resampling: {step_at_seam(once):.0f} levels")
+print(f"painted, each step taken five times: {step_at_seam(five):.0f} levels")
+
+# %% tags=["hide"]
+assert step_at_seam(images) < step_at_seam(once)
+assert step_at_seam(five) < 0.75 * step_at_seam(once)
+
+# %% [markdown]
+# And the kept pixels are the given ones, every bit of them:
+
+# %%
+print("kept pixels unchanged:", bool((five[:, ~mask] == images[:, ~mask]).all()))
+
+# %% tags=["hide"]
+assert (five[:, ~mask] == images[:, ~mask]).all()
+
+# %% [markdown]
+# A mask can have any shape. Here is a hole in the middle, filled four times.
+
+# %% alt="A flower with a white square in its middle, and three different fillings."
+hole = np.zeros((64, 64), bool)
+hole[20:44, 20:44] = True
+one = np.repeat(images[1:2], 4, axis=0)
+filled = imagegen.inpaint(model, one, hole, num_steps=30, seed=5)
+filled[0] = np.where(hole[..., None], 255, one[0])
+imagegen.show(filled, columns=4, titles=["", "first", "second", "third"])
+
+# %% [markdown]
+# **What it can't do.** The model has no idea what was behind the mask. It paints what flowers usually
+# have at such a place. And it sees the whole picture only as far as its training went: a small model
+# continues colours and textures well, but rarely completes the symmetry of a flower.
+#
+# ## Outpainting
+#
+# What lies beyond the edge of a picture? To the model this is one more hole. A window of 64 x 64
+# pixels wanders outwards, so that half of it lies on picture and half on nothing. The nothing is
+# inpainted, and the window moves on.
+
+# %% alt="Two flowers, each continued on all four sides into a picture twice as wide and high, with more leaves and flowers around."
+wide = imagegen.outpaint(model, images[:2], 32, num_steps=20, num_resamplings=4, seed=1)
+imagegen.show(wide, columns=2, scale=3)
+
+# %% [markdown]
+# The given picture is in the middle, unchanged. Can you find its edge?
+
+# %% tags=["hide"]
+assert wide.shape == (2, 128, 128, 3)
+assert (wide[:, 32:96, 32:96] == images[:2]).all()
+
+# %% [markdown]
+# **What it can't do.** The window sees no further than its own 64 pixels. So nothing holds the far
+# ends of a wide picture together, and to a model of flowers everything out there is flowers, too.
+#
+# ## Super-resolution
+#
+# A small picture says what the large one is *on the average*: each of its pixels is the mean of a
+# block, here of 4 x 4. The chapter [From denoising to dreaming](denoising_to_dreaming.py) trains a
+# network for that alone. A diffusion model can do it untrained. At every step it has an estimate of the clean
+# picture, and we correct the means of its blocks:
+
+# %%
+show_source(imagegen.editing._WithBlockMeans.step)
+
+# %% [markdown]
+# `known` is the small picture. Every block is moved up or down until its mean is right, and what
+# varies within the block stays the model's. The sampler around it, `self.base`, doesn't notice.
+
+# %% alt="Four rows of flowers: coarse pixels, a blurred enlargement, two sharp enlargements that differ in detail, and the originals."
+blocks = images.reshape(4, 16, 4, 16, 4, 3)
+small = np.rint(blocks.mean(axis=(2, 4))).astype("uint8")
+bicubic = np.stack([np.asarray(Image.fromarray(s).resize((64, 64), Image.BICUBIC)) for s in small])
+first, second = (imagegen.super_resolve(model, small, 4, seed=seed) for seed in (0, 1))
+coarse = small.repeat(4, axis=1).repeat(4, axis=2)
+labels = ["16 x 16", "bicubic", "a guess", "another", "the original"]
+titles = [label for label in labels for _ in small]
+imagegen.show(np.concatenate([coarse, bicubic, first, second, images]), columns=4, titles=titles)
+
+# %% [markdown]
+# Bicubic enlargement is the usual way, and blurs. The guesses are sharp. And each of them, made small
+# again, is the small picture:
+
+
+# %%
+def means_of_blocks(pictures):
+    return pictures.reshape(4, 16, 4, 16, 4, 3).mean(axis=(2, 4))
+
+
+for name, pictures in {"bicubic": bicubic, "a guess": first, "another": second}.items():
+    error = np.abs(means_of_blocks(pictures) - small)
+    print(f"{name}: off by {error.mean():.2f} levels on the average, {error.max():.1f} at most")
+
+# %% tags=["hide"]
+for guess in (first, second):
+    assert np.abs(means_of_blocks(guess) - small).max() <= 1
+assert np.abs(means_of_blocks(bicubic) - small).max() > 1
+
+# %% [markdown]
+# **What it can't do.** Recover. Infinitely many large pictures have this small one, and the two guesses
+# differ. The number of petals in them is not evidence. If the single pixels count, the blur is even the safer
+# bet, because a guess that is wrong is wrong twice: detail is missing where it should be, and is
+# where it shouldn't.
+
+
+# %%
+def psnr(pictures):
+    """The peak signal-to-noise ratio, in decibels: higher is closer to the original."""
+    error = ((pictures.astype(float) - images) ** 2).mean()
+    return 10 * np.log10(255**2 / error)
+
+
+print(f"bicubic {psnr(bicubic):.1f} dB, a guess {psnr(first):.1f} dB, another {psnr(second):.1f} dB")
+
+# %% tags=["hide"]
+assert max(psnr(first), psnr(second)) < psnr(bicubic)
+
+# %% [markdown]
+# ## Back to the noise
+#
+# A deterministic sampler such as [DDIM][imagegen.DDIM] makes of one noise always the same picture. Is
+# there a noise for *every* picture, then, for a photograph too? There is, nearly. We only have to walk the
+# same way backwards, from the picture to the noise. This is called *inversion*.
+#
+# A step forwards splits $x_t$ into a clean estimate and noise $\hat\epsilon(x_t, t)$, and mixes both at the
+# next level's rates $s_{t'}$ and $n_{t'}$. Solved for where it came from:
+#
+# $$x_t = \frac{s_t}{s_{t'}}\left(x_{t'} - n_{t'}\, \hat\epsilon(x_t, t)\right) + n_t\, \hat\epsilon(x_t, t).$$
+#
+# The trouble is that $x_t$ is on both sides: to go back, we need the noise that the network would see in the
+# place we come to. So we guess that place, let the network look, guess better, and look again.
+
+# %%
+show_source(imagegen.editing._Inversion.step)
+
+# %% [markdown]
+# How well do we come back? The more steps, the closer the two sides of the equation are, and the
+# better the guesses.
+
+# %%
+for num_steps in (10, 25, 50, 100):
+    noise = imagegen.ddim_inversion(model, images, num_steps=num_steps)
+    again = model.generate(len(noise), noise=noise, num_steps=num_steps)
+    round_trip = np.abs(again.astype(float) - images).mean()
+    print(f"{num_steps:3} steps: {round_trip:.2f} levels from the picture, there and back")
+
+# %% tags=["hide"]
+assert round_trip < 2
+
+# %% alt="Four flowers; below each its noise, a pattern of worms in which the outlines of the flower can be guessed; and the flowers again."
+visible = imagegen.to_uint8(noise, value_range=(-3, 3))
+imagegen.show(
+    np.concatenate([images, visible, again]),
+    columns=4,
+    titles=[label for label in ("picture", "its noise", "and back") for _ in images],
+)
+
+# %% [markdown]
+# Look closely at the noise. The outlines of the flowers are faintly there. A perfect model would leave
+# nothing of them, because all it ever saw was noise without a pattern. What ours can't explain about a
+# picture, it leaves in the noise.
+#
+# ### From one picture to another
+#
+# Once two pictures are noise, we can walk between them as we walk between any two noises: by
+# [slerp][imagegen.slerp], along a great circle. Each noise on the way is turned into a picture.
+
+# %% alt="Six pictures in which one flower becomes another, above the same way as a fade from one picture to the other."
+frames = imagegen.interpolate_images(model, images[2], images[3], 6, num_steps=50)
+shares = np.linspace(0, 1, 6)[:, None, None, None]
+fade = imagegen.to_uint8((1 - shares) * images[2] + shares * images[3], value_range=(0, 255))
+imagegen.show(np.concatenate([frames, fade]), columns=6)
+
+# %% [markdown]
+# Below is a fade, the same way through the pixels: in the middle it shows two flowers at once. The way through
+# the noise shows one, all the way.
+
+# %% tags=["hide"]
+assert np.abs(frames[0].astype(float) - images[2]).mean() < 4
+assert np.abs(frames[-1].astype(float) - images[3]).mean() < 4
+
+# %% [markdown]
+# **What it can't do.** The way back to the noise leads through what the model believes. A picture
+# of something it never saw also gets a noise, but not one that it would ever draw, and the ways to and
+# from it are less smooth.
+#
+# ## What we have learnt
+#
+# - To edit is to begin in the middle, or to hold on to what is known. The model itself stays as it is.
+# - `strength` trades obedience for realism, and there is no best value.
+# - A kept part has to be heard early. Resampling lets both parts settle, at several times the cost.
+# - What a model adds, it guesses. It can look right, and be wrong.
+# - A deterministic sampler can be walked backwards, and a photograph becomes a point among the noises.
+#
+# ## To try
+#
+# - Draw a sketch of your own. At which strength does the model first understand it?
+# - Repaint everything *but* the flower. What does the model do with the background?
+# - Enlarge by 8, from 8 x 8 pixels. How much do two guesses differ now?
+# - Invert with one iteration: `ddim_inversion(model, images, num_iterations=1)`. How many steps does the
+#   round trip need to come as close?
+#
+# In the reference: [image_to_image][imagegen.image_to_image], [variations][imagegen.variations],
+# [inpaint][imagegen.inpaint], [outpaint][imagegen.outpaint], [super_resolve][imagegen.super_resolve],
+# [ddim_inversion][imagegen.ddim_inversion] and [interpolate_images][imagegen.interpolate_images].
