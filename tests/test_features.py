@@ -127,6 +127,19 @@ def test_without_a_network_the_preset_serves_with_a_warning(images, monkeypatch)
     np.testing.assert_array_equal(extract_features(images, feature_model("species-64")), vectors)
 
 
+def test_inception_is_shown_what_keras_prepares_for_it(images, monkeypatch):
+    def small_network(*, include_top, weights, input_shape, pooling):
+        assert (include_top, weights, pooling) == (False, "weights.h5", "avg")
+        return keras.Sequential([keras.Input(input_shape), layers.GlobalMaxPooling2D()])
+
+    monkeypatch.setattr(features, "fetch", lambda *_, **__: "weights.h5")
+    monkeypatch.setattr(keras.applications, "InceptionV3", small_network)
+    large = keras.ops.image.resize(images[:2].astype("float32"), (299, 299))
+    prepared = keras.applications.inception_v3.preprocess_input(keras.ops.convert_to_numpy(large))
+    vectors = extract_features(images[:2])
+    np.testing.assert_allclose(vectors, prepared.max(axis=(1, 2)), atol=1e-4)
+
+
 def test_who_insists_on_inception_is_told_that_it_cannot_be_had(monkeypatch):
     monkeypatch.setattr(features, "fetch", no_network)
     with pytest.raises(DownloadError, match="unreachable"):
