@@ -528,5 +528,6 @@ assert int(enough(even_errors["DPM-Solver++(2M)"])) < int(enough(even_errors["DD
 # - Try stops that follow [EDMSchedule][imagegen.EDMSchedule], in place of even ratios.
 # - Generate with `DDIM(eta=0.5)`. Is it nearer to DDIM or to DDPM?
 #
-# In the reference: [DDIM][imagegen.DDIM], [DDPM][imagegen.DDPM], [Euler][imagegen.Euler],
+# Next: [Editing pictures](editing_pictures.py), where the walk starts half-way, at a picture of one's
+# own. In the reference: [DDIM][imagegen.DDIM], [DDPM][imagegen.DDPM], [Euler][imagegen.Euler],
 # [Heun][imagegen.Heun], [DPMSolver2M][imagegen.DPMSolver2M] and [Schedule][imagegen.Schedule].
