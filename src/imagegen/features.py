@@ -62,8 +62,9 @@ def feature_model(source: str = "auto") -> keras.Model:
                 raise
             warnings.warn(
                 "Using the features of the preset species-64 instead of InceptionV3's, with which "
-                f"their distances can't be compared: {error}. Say source='species-64' to silence "
-                "this.",
+                f"their distances can't be compared: {error}. "
+                f"{presets.list_presets()['species-64'].description} Say source='species-64' to "
+                "silence this.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -125,8 +125,9 @@ def kernel_inception_distance(features1: Any, features2: Any) -> KID:
     r"""Measures how far two sets of features are apart, without bias.
 
     $$\mathrm{KID} = \frac{1}{m (m-1)} \sum_{i \ne j} k(x_i, x_j)
-    + \frac{1}{n (n-1)} \sum_{i \ne j} k(y_i, y_j) - \frac{2}{m n} \sum_{i, j} k(x_i, y_j),
-    \quad k(x, y) = \left(\tfrac1d x^\top y + 1\right)^3$$
+    + \frac{1}{n (n-1)} \sum_{i \ne j} k(y_i, y_j) - \frac{2}{m n} \sum_{i, j} k(x_i, y_j)$$
+
+    $$k(x, y) = \left(\tfrac1d x^\top y + 1\right)^3$$
 
     is the squared maximum mean discrepancy with a cubic kernel over $d$ features. Whatever the
     number of samples, its mean over many draws of them is the distance of their distributions. The
