@@ -533,8 +533,9 @@ axes.set_title("Where the animation has been")
 plt.show()
 
 # %% [markdown]
-# Remember this step, `keep * point + sqrt(1 - keep**2) * noise`. The
-# [next chapter](noise_and_signal.py) begins with it, and adds noise not to a point but to a picture.
+# Remember this step, `keep * point + sqrt(1 - keep**2) * noise`.
+# [Diffusion](diffusion_from_the_equations.py) begins with it. But first, the
+# [next chapter](denoising_to_dreaming.py) takes noise out of pictures.
 #
 # ## When to use a VAE today
 #

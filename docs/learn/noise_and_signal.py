@@ -5,7 +5,8 @@
 # *little* noise out of a picture can be asked again and again. Let it begin with nothing but
 # noise, and it ends with a picture that nobody took.
 #
-# This chapter prepares that machine. At its end you can
+# On [points in the plane](diffusion_from_the_equations.py) this works. This chapter prepares the
+# machine for pictures. At its end you can
 #
 # - mix any picture with any amount of noise,
 # - say why signal and noise are mixed on a circle,
