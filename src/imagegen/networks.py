@@ -75,8 +75,8 @@ def denoising_autoencoder(
     """Builds an autoencoder that is trained from noisy pictures to clean ones, in one step.
 
     Every width is a stage that halves the picture on the way in and doubles it on the way out.
-    There are no skip connections: what the picture is has to fit through the middle, and noise
-    does not.
+    There are no skip connections: every pixel is drawn anew from what the middle knows of its
+    surroundings.
 
     Args:
         image_shape: Height, width and channels of a picture. Height and width are multiples of
@@ -85,7 +85,7 @@ def denoising_autoencoder(
 
     Returns:
         A Keras model from pictures `(batch, height, width, channels)`, 0 to 1 where there is no
-        noise, to pictures of the same shape, float32 from 0 to 1.
+        noise, to pictures of the same shape, float32 and about 0 to 1.
 
     Raises:
         ValueError: If a number is out of range or the size doesn't divide.
@@ -117,7 +117,8 @@ def denoising_autoencoder(
         x = layers.Conv2D(width, 3, strides=2, padding="same", activation="relu")(x)
     for width in reversed(widths):
         x = SubPixelConv2DTranspose(width, 3, activation="relu")(x)
-    head = layers.Conv2D(shape[2], 3, padding="same", activation="sigmoid", dtype="float32")
+    # No sigmoid: with it and the squared error, training got stuck at black digits.
+    head = layers.Conv2D(shape[2], 3, padding="same", dtype="float32")
     return keras.Model(noisy, head(x), name="denoising_autoencoder")
 
 
