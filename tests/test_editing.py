@@ -75,7 +75,7 @@ def test_more_strength_leads_further_from_the_draft():
     assert distances[0] < 15 < distances[-1]
 
 
-@pytest.mark.parametrize("strength", [0.07, 0.35, 0.55, 0.56, 0.57, 0.58])
+@pytest.mark.parametrize("strength", [0.07, 0.35, 0.55, 0.551, 0.57, 0.58])
 def test_a_share_of_the_steps_is_taken(strength, monkeypatch):
     """Rounded, so that 0.55 of 100 steps, 55.00000000000001 of them, are 55 and not 56."""
     taken = []
@@ -149,6 +149,26 @@ def test_white_is_repainted_whatever_the_type_of_the_mask(white, black):
         for m in (mask, np.eye(SIZE, dtype=bool))
     )
     np.testing.assert_array_equal(painted, expected)
+
+
+def test_the_kept_part_is_put_in_place_with_the_noise_of_the_level():
+    """What the sampler beneath is handed is signal_rate * kept + noise_rate * noise."""
+
+    class Still(imagegen.Sampler):
+        def step(self, denoise, noisy, now, after, state):
+            return noisy, noisy, state
+
+    kept = ops.convert_to_tensor(np.tile([2.0, -1.0], (20000, 1)), "float32")
+    zero = ops.convert_to_tensor(0, "int32")
+    repaint = ops.convert_to_tensor(np.array([[False, True]]))
+    now, after = (Level(*map(np.float32, level)) for level in ((0.5, 0.6, 0.8), (0.4, 0.5, 0.87)))
+    handed, _, _ = editing._RePaint(Still(), 1).step(
+        None, ops.zeros_like(kept), now, after, (zero, zero, kept, repaint)
+    )
+    first, second = ops.convert_to_numpy(handed).T
+    assert abs(first.mean() - 0.8 * 2) < 0.02
+    assert abs(first.std() - 0.6) < 0.02
+    assert (second == 0).all()
 
 
 def test_resampling_finds_what_belongs_to_the_kept_part():

@@ -113,6 +113,44 @@ def test_edm_trains_on_log_normal_sigmas():
     assert logs.std() == pytest.approx(1.2, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        imagegen.CosineSchedule(),
+        imagegen.CosineSchedule(0.001, 0.9999),
+        imagegen.ShiftedCosineSchedule(128),
+        imagegen.FlowSchedule(3),
+        imagegen.EDMSchedule(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 50])
+def test_even_log_ratios_are_even_and_span_what_the_schedule_spans(schedule, num_steps):
+    even = imagegen.EvenLogSNR(schedule)
+    times = even.sampling_times(num_steps)
+    assert times.dtype == np.float32
+    noise_rates, signal_rates = evaluated(even, times)
+    ratios = np.log(signal_rates / noise_rates)
+    ends = np.subtract(*map(np.log, evaluated(schedule, schedule.sampling_times(1000))[::-1]))
+    assert ratios[0] == pytest.approx(ends[0], abs=1e-3)
+    if num_steps > 1:
+        assert ratios[-1] == pytest.approx(ends[-1], abs=2e-3)
+        np.testing.assert_allclose(np.diff(ratios), np.ptp(ends) / (num_steps - 1), atol=0.1)
+        assert (np.diff(times) < 0).all()
+
+
+@given(cosine_schedules(), times)
+def test_even_log_ratios_change_neither_rates_nor_training(schedule, time):
+    even = imagegen.EvenLogSNR(schedule)
+    np.testing.assert_array_equal(evaluated(even, time), evaluated(schedule, time))
+    assert even.training_times(time) == schedule.training_times(time)
+
+
+def test_only_a_schedule_has_log_ratios():
+    with pytest.raises(ValueError, match="`schedule` must be a schedule"):
+        imagegen.EvenLogSNR("cosine")
+
+
 @given(
     st.one_of(
         cosine_schedules(),
@@ -120,6 +158,8 @@ def test_edm_trains_on_log_normal_sigmas():
         st.builds(imagegen.FlowSchedule, st.floats(0.1, 10)),
         st.just(imagegen.EDMSchedule()),
         st.just(imagegen.DiscreteSchedule(imagegen.linear_betas(100, 1e-3, 0.1))),
+        st.builds(imagegen.EvenLogSNR, cosine_schedules()),
+        st.just(imagegen.EvenLogSNR(imagegen.EDMSchedule(sigma_max=50))),
     )
 )
 def test_every_schedule_survives_serialization(schedule):

@@ -312,7 +312,9 @@ def psnr(pictures):
     return 10 * np.log10(255**2 / error)
 
 
-print(f"bicubic {psnr(bicubic):.1f} dB, a guess {psnr(first):.1f} dB, another {psnr(second):.1f} dB")
+print(
+    f"bicubic {psnr(bicubic):.1f} dB, a guess {psnr(first):.1f} dB, another {psnr(second):.1f} dB"
+)
 
 # %% tags=["hide"]
 assert max(psnr(first), psnr(second)) < psnr(bicubic)

@@ -295,26 +295,14 @@ assert errors["DPM-Solver++(2M)"][1] > 0.6 * errors["DDIM"][1]
 # ## When to ask
 #
 # The times were spaced evenly. Let us look at where ten stops are in terms of $\lambda$, in which
-# DPM-Solver++ measures distance, and put ten others at even distances there. The class below is a
-# schedule of our own: it derives from the package's, and changes only where sampling stops.
+# DPM-Solver++ measures distance, and put ten others at even distances there. The package has a schedule
+# for that. It wraps another one, and changes only where sampling stops:
 
 # %%
-import dataclasses
+show_source(imagegen.EvenLogSNR.sampling_times)
 
-
-@dataclasses.dataclass(frozen=True)
-class EvenLogSNR(imagegen.CosineSchedule):
-    """The cosine schedule, with stops at even log signal-to-noise ratios."""
-
-    def sampling_times(self, num_steps):
-        fine = np.linspace(1, 0, 10_001, dtype="float32")
-        noise_rates, signal_rates = map(ops.convert_to_numpy, self(fine))
-        log_snr = np.log(signal_rates / noise_rates)
-        wanted = np.linspace(log_snr[0], log_snr[-1], num_steps)
-        return np.interp(wanted, log_snr, fine).astype("float32")
-
-
-even_log_snr = EvenLogSNR(model.schedule.min_signal_rate, model.schedule.max_signal_rate)
+# %%
+even_log_snr = imagegen.EvenLogSNR(model.schedule)
 
 # %% tags=["fold"] alt="The log signal-to-noise ratio against time, steep at both ends. Ten stops at even times leave wide gaps at the ends; ten at even ratios crowd there."
 figure, axes = plt.subplots(figsize=(6.4, 3.4))

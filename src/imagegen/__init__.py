@@ -79,6 +79,7 @@ from imagegen.samplers import Level as Level
 from imagegen.samplers import Sampler as Sampler
 from imagegen.schedules import CosineSchedule as CosineSchedule
 from imagegen.schedules import EDMSchedule as EDMSchedule
+from imagegen.schedules import EvenLogSNR as EvenLogSNR
 from imagegen.schedules import FlowSchedule as FlowSchedule
 from imagegen.schedules import Schedule as Schedule
 from imagegen.schedules import ShiftedCosineSchedule as ShiftedCosineSchedule
