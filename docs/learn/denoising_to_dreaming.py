@@ -271,9 +271,7 @@ imagegen.show(
     scale=2,
 )
 print(f"largest difference of the large pictures: {np.abs(pair[0] - pair[1]).max():.2f}")
-print(
-    f"largest difference of the small ones:     {np.abs(small_pair[0] - small_pair[1]).max():.6f}"
-)
+print(f"of the small ones: {np.abs(small_pair[0] - small_pair[1]).max():.6f}")
 
 # %% tags=["hide"]
 assert np.abs(pair[0] - pair[1]).max() > 0.1
@@ -399,9 +397,8 @@ def roughness(pictures):
 
 
 print(f"neighbouring pixels differ by {roughness(one_step):.1f} after one step,")
-print(
-    f"by {roughness(loop):.1f} after the loop, and by {roughness(255 * held_out):.1f} in the data"
-)
+print(f"by {roughness(loop):.1f} after the loop,")
+print(f"and by {roughness(255 * held_out):.1f} in the data")
 
 # %% tags=["hide"]
 assert roughness(loop) > 2 * roughness(one_step)

@@ -99,8 +99,9 @@ np.testing.assert_allclose([betas[0], betas[-1]], [2.2e-5, 0.5e-2], rtol=0.02)
 # $\alpha_2 (1 - \alpha_1) + (1 - \alpha_2) = 1 - \alpha_1 \alpha_2$. The next step goes the same
 # way, and so for all of them only the product counts,
 #
-# $$\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t, \qquad
-# q(x_t \mid x_0) = \mathcal N\left(\sqrt{\bar\alpha_t}\, x_0,\ (1 - \bar\alpha_t) I\right).$$
+# $$\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t,$$
+#
+# $$q(x_t \mid x_0) = \mathcal N\left(\sqrt{\bar\alpha_t}\, x_0,\ (1 - \bar\alpha_t) I\right).$$
 #
 # And this is any step in one jump:
 #
@@ -227,13 +228,20 @@ np.testing.assert_allclose(normalized.std(axis=0), 1, atol=1e-4)
 # x_0)$. What $x_t$ adds is the step $q(x_t \mid x_{t-1})$. Their product, made to integrate to 1,
 # is the *posterior*:
 #
-# $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\left(\tilde\mu_t,\ \tilde\beta_t I\right), \qquad
-# \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t$$
+# $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\left(\tilde\mu_t,\ \tilde\beta_t I\right)$$
 #
-# $$\tilde\mu_t = \frac{\beta_t \sqrt{\bar\alpha_{t-1}}}{1 - \bar\alpha_t}\, x_0
-# + \frac{(1 - \bar\alpha_{t-1}) \sqrt{\alpha_t}}{1 - \bar\alpha_t}\, x_t$$
+# Its mean is a mixture of where the point began and where it is:
 #
-# So the mean is a mixture of where the point began and where it is. In code:
+# $$\tilde\mu_t = a_t\, x_0 + b_t\, x_t$$
+#
+# $$a_t = \frac{\beta_t \sqrt{\bar\alpha_{t-1}}}{1 - \bar\alpha_t}, \quad
+# b_t = \frac{(1 - \bar\alpha_{t-1}) \sqrt{\alpha_t}}{1 - \bar\alpha_t}$$
+#
+# And this is its variance:
+#
+# $$\tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t$$
+#
+# In code, $a_t$ is the weight of the clean sample, and $b_t$ that of the noisy one:
 
 # %%
 import inspect
@@ -295,10 +303,8 @@ assert now < posterior_mean < began
 for step in (1, 3, 30, 300, 1000):
     began_weight, variance = schedule.posterior(1.0, 0.0, step)
     now_weight, _ = schedule.posterior(0.0, 1.0, step)
-    print(
-        f"step {step:4}: {began_weight:.4f} of the beginning, {now_weight:.4f} of the present, "
-        f"deviation {variance**0.5:.4f}"
-    )
+    print(f"step {step:4}: {began_weight:.4f} of the beginning", end=", ")
+    print(f"{now_weight:.4f} of the present, deviation {variance**0.5:.4f}")
 
 # %% tags=["hide"]
 began_weights = [schedule.posterior(1.0, 0.0, step)[0] for step in (1, 3, 30, 300, 1000)]
@@ -324,11 +330,10 @@ assert schedule.posterior(1.0, 0.0, 1)[1] == 0
 #
 # $$\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\ \hat\epsilon(x_t, t)}{\sqrt{\bar\alpha_t}}$$
 #
-# And so training is a quiz. Take a point, a random step and some noise, jump, and ask which noise
-# it was:
+# And so training is a quiz. Take a point, a random step $t$ and some noise $\epsilon$, jump to $x_t$,
+# and ask which noise it was:
 #
-# $$\text{loss} = \operatorname{mean} \left\| \epsilon - \hat\epsilon\left(
-# \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon,\ t\right) \right\|^2$$
+# $$\text{loss} = \operatorname{mean} \left\| \epsilon - \hat\epsilon(x_t, t) \right\|^2$$
 #
 # [The paper](https://arxiv.org/abs/2006.11239) derives this from a bound on the likelihood of the
 # data, much as the loss of a VAE is derived. It then drops the factors in front, because the
@@ -423,9 +428,8 @@ state = sampler.init(same_point, keras.ops.convert_to_tensor(0))
 by_sampler, _, _ = sampler.step(model.denoise, same_point, *levels, state)
 arrivals = {"p_sample": p_sample(same_point, step, rng), "DDPM": np.asarray(by_sampler)}
 for name, arrived in arrivals.items():
-    print(
-        f"{name:9} mean {arrived.mean(axis=0).round(3)}, deviation {arrived.std(axis=0).round(4)}"
-    )
+    print(f"{name:8} mean {arrived.mean(axis=0).round(3)}", end=", ")
+    print(f"deviation {arrived.std(axis=0).round(4)}")
 
 # %% tags=["hide"]
 first, second = arrivals.values()
@@ -511,9 +515,8 @@ gaussian = rng.multivariate_normal(mean, np.cov(points.T), len(points))
 to_gaussian = [distance(gaussian, other) for other in held_out]
 
 ratio = np.mean(to_samples) / np.mean(between)
-print(
-    f"held-out to held-out: {np.mean(between):.4f}, from {min(between):.4f} to {max(between):.4f}"
-)
+low, high = min(between), max(between)
+print(f"held-out to held-out: {np.mean(between):.4f}, from {low:.4f} to {high:.4f}")
 print(f"samples to held-out:  {np.mean(to_samples):.4f}, which is {ratio:.2f} times as far")
 print(f"Gaussian to held-out: {np.mean(to_gaussian):.4f}")
 
@@ -568,11 +571,15 @@ assert (np.sum(places * score, axis=1)[outside] < 0).all()
 # place on the curve, and what solves differential equations solves this one, in far fewer steps.
 
 # %%
+ratios = []
 for sampler, num_steps in ((imagegen.DDIM(), 50), (imagegen.DPMSolver2M(), 25)):
     found = model.generate(len(points), num_steps=num_steps, sampler=sampler, seed=seed)
-    times_as_far = np.mean([distance(found, other) for other in held_out]) / np.mean(between)
-    print(f"{sampler}, {num_steps} steps: {times_as_far:.2f} times as far")
-    assert times_as_far < 2.5
+    to_found = [distance(found, other) for other in held_out]
+    ratios.append(np.mean(to_found) / np.mean(between))
+    print(f"{sampler}, {num_steps} steps: {ratios[-1]:.2f} times as far")
+
+# %% tags=["hide"]
+assert max(ratios) < 2.5
 
 # %% [markdown]
 # **Flow matching.** Why walk along the circle of the rates? One can also [mix along a straight
