@@ -225,6 +225,20 @@ def test_outpainting_keeps_the_middle_and_leaves_nothing_empty(above, below, lef
     assert (wide.max(axis=(0, 1, 3)) > 0).all()
 
 
+def test_outpainting_paints_every_pixel_once(monkeypatch):
+    """What a window has painted, the next one keeps."""
+
+    def paint(model, images, mask, **options):
+        assert (images[0, mask] == 0).all()
+        return np.where(mask[..., None], 1, images)
+
+    monkeypatch.setattr(editing, "inpaint", paint)
+    wide = imagegen.outpaint(MODEL, np.full((1, 20, 10, 3), 9, "uint8"), (8, 12, 15, 5), seed=0)
+    painted = (wide == 1).all(axis=(0, 3))
+    assert wide.shape[1:3] == painted.shape
+    assert painted.sum() == painted.size - 20 * 10
+
+
 def test_outpainting_goes_on_from_what_is_there():
     """Windows overlap by half: beside the seam the picture continues, far from it, less so."""
     image = FLOWERS.generate(1, num_steps=20, seed=11)
@@ -278,7 +292,7 @@ def test_the_step_backwards_undoes_ddims_step():
     """For a linear denoiser the fixed point is known, and DDIM leads from it to the start."""
 
     def denoise(noisy, time):
-        return 0.8 * noisy
+        return (1 - time) * noisy
 
     now, after = Level(0.2, 0.3, 0.954), Level(0.4, 0.6, 0.8)
     noisy = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(5, 2)), "float32")
