@@ -493,12 +493,9 @@ film = [frames[0]] * 5 + frames + [frames[-1]] * 15
 imagegen.Animation(film, alt="A cloud of points contracts into an S", frames_per_second=12, scale=3)
 
 # %% [markdown]
-# [save_animation][imagegen.save_animation] writes it to a file, as GIF, WebP or MP4:
-
-# %%
-imagegen.save_animation(film, "s_curve.gif", frames_per_second=12, scale=3)
-
-# %% [markdown]
+# To have it as a file, GIF, WebP or MP4, call [save_animation][imagegen.save_animation] with the same
+# frames.
+#
 # ## Are the new points as good as real ones?
 #
 # They look right. But how near are they? We take *held-out* points, drawn from the same curve and
