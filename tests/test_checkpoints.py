@@ -205,6 +205,25 @@ def test_fit_shuffles_anew_in_every_epoch_and_checkpoints_name_the_epoch(tmp_pat
     assert orders[0][2] != orders[1][2] != orders[2][2]
 
 
+def test_without_checkpoints_too_the_first_epoch_is_the_first():
+    epochs = []
+
+    class Recorder(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            epochs.append(batches.epoch)
+
+    batches = imagegen.ShuffledBatches(points(), batch_size=70, seed=0)
+    make_model().fit(batches, shuffle=False, epochs=3, callbacks=[Recorder()], verbose=0)
+    assert epochs == [0, 1, 2]
+
+
+def test_there_is_no_batch_after_the_last():
+    batches = imagegen.ShuffledBatches(np.arange(5), 2, seed=0)
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match="`index` must be from 0 to 2"):
+            batches[index]
+
+
 @pytest.mark.parametrize(
     ("argument", "value"), [("array", []), ("batch_size", 0), ("seed", -1), ("epoch", -1)]
 )

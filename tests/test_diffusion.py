@@ -526,3 +526,29 @@ def test_samples_and_pictures_are_two_views_of_the_same():
     model = diffusion_model()
     images = pictures(4)
     np.testing.assert_array_equal(model.to_images(model.to_samples(images)), images)
+
+
+def test_training_follows_another_schedule():
+    """A compiled training step holds its schedule, and is compiled anew for another."""
+    traced = []
+
+    class Recording(imagegen.CosineSchedule):
+        def training_times(self, uniform):
+            traced.append(self.max_signal_rate)
+            return uniform
+
+    model = diffusion_model(schedule=Recording(0.02, 0.95))
+    model.fit(pictures(4), verbose=0)
+    model.schedule = Recording(0.02, 0.9)
+    model.fit(pictures(4), verbose=0)
+    assert traced[0] == 0.95
+    assert traced[-1] == 0.9
+
+
+def test_only_pictures_become_samples():
+    model = diffusion_model()
+    with pytest.raises(ValueError, match="`images` must be finite"):
+        model.to_samples(np.full((1, SIZE, SIZE, 3), np.nan))
+    unadapted = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    with pytest.raises(ValueError, match="`normalizer` must be adapted"):
+        unadapted.to_samples(pictures(1))

@@ -85,6 +85,18 @@ def test_a_share_of_the_steps_is_taken(strength, monkeypatch):
     assert taken == [round(100 * strength)]
 
 
+@given(st.floats(0.001, 0.999), st.integers(2, 30))
+@settings(max_examples=20)
+def test_between_nothing_and_everything_a_step_is_taken_and_a_step_is_left(strength, num_steps):
+    taken = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MODEL, "run", lambda *a, **k: taken.append(a[4] - a[3]) or iter(()))
+        imagegen.image_to_image(
+            MODEL, random_pictures(1), strength=strength, num_steps=num_steps, seed=0
+        )
+    assert 1 <= taken[0] <= num_steps - 1
+
+
 def edit_all(count: int, sampler: imagegen.Sampler, seed: int) -> list[np.ndarray]:
     images, mask = random_pictures(3)[:count], np.eye(SIZE, dtype=bool)
     small = random_pictures(3, SIZE // 2)[:count]
@@ -361,6 +373,9 @@ def call(function, **options):
         ("variations", {"num_images": 0}, "`num_images` must"),
         ("inpaint", {"mask": np.ones((8, 9), bool)}, "`mask` must have the shape"),
         ("inpaint", {"mask": np.full((8, 8), np.nan)}, "`mask` must be finite"),
+        ("inpaint", {"mask": np.eye(8, dtype=int)}, "`mask` must hold booleans"),
+        ("inpaint", {"mask": np.eye(8, dtype="uint8")}, "`mask` must hold booleans"),
+        ("inpaint", {"mask": 255.0 * np.eye(8)}, "`mask` must hold booleans"),
         ("inpaint", {"num_resamplings": 0}, "`num_resamplings` must"),
         ("outpaint", {"pad": -1}, "`pad` must"),
         ("outpaint", {"pad": (1, 2)}, "`pad` must be one number or four"),
@@ -376,6 +391,24 @@ def call(function, **options):
 def test_bad_input_is_refused_by_name(function, options, message):
     with pytest.raises(ValueError, match=message):
         call(function, **options)
+
+
+def test_a_model_of_grey_pictures_edits_grey_pictures_of_its_shape():
+    network = keras.Input((4, 8, 1)), keras.Input((1, 1, 1))
+    output = keras.layers.Conv2D(1, 1)(network[0])
+    model = imagegen.DiffusionModel(keras.Model(network, output))
+    grey = random_pictures(2)[:, :4, :, :1]
+    model.normalizer.adapt(grey)
+    edited = imagegen.image_to_image(model, grey, strength=0, num_steps=2, seed=0)
+    np.testing.assert_array_equal(edited, grey)
+    edited[0] = 0  # The result is the caller's own.
+    assert imagegen.outpaint(model, grey, 1, num_steps=2, seed=0).shape == (2, 6, 10, 1)
+    with pytest.raises(ValueError, match="`images` must be grey pictures"):
+        imagegen.image_to_image(model, random_pictures(2)[:, :4], num_steps=2)
+
+
+def test_the_largest_seed_is_a_seed():
+    edit_all(1, imagegen.DDPM(), 2**31 - 1)
 
 
 def test_a_model_of_points_edits_no_pictures():

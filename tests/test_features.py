@@ -17,9 +17,9 @@ def images():
 @pytest.fixture(autouse=True)
 def fresh():
     """Each test begins as a process does, with no feature space chosen."""
-    feature_model.cache_clear()
+    features._feature_model.cache_clear()
     yield
-    feature_model.cache_clear()
+    features._feature_model.cache_clear()
 
 
 def pixels(size=None):
@@ -160,3 +160,9 @@ def test_features_are_what_the_classifier_decides_by(images):
     logits = vectors @ keras.ops.convert_to_numpy(last.kernel)
     logits += keras.ops.convert_to_numpy(last.bias)
     np.testing.assert_allclose(classifier.predict(shown, verbose=0), logits, atol=1e-3)
+
+
+def test_a_source_is_loaded_once_however_it_is_named():
+    assert feature_model("species-64") is feature_model(source="species-64")
+    with pytest.raises(ValueError, match="`source` must be one of"):
+        feature_model(["species-64"])

@@ -219,3 +219,8 @@ def test_every_layer_survives_a_file(layer, shapes, tmp_path):
     np.testing.assert_array_equal(
         *(keras.ops.convert_to_numpy(one(values)) for one in (model, restored))
     )
+
+
+def test_only_pictures_have_depth_for_space():
+    with pytest.raises(ValueError, match="expected ndim=4"):
+        DepthToSpace(2)(np.zeros((2, 8, 4)))

@@ -427,3 +427,19 @@ def test_the_elbo_is_the_loss_of_the_vae():
 def test_images_that_the_vae_cannot_take_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
         negative_elbo(constant_vae(), images)
+
+
+def test_neighbours_are_found_however_far_all_is_from_zero():
+    rng = np.random.default_rng(0)
+    features = 1e6 + rng.normal(size=(50, 8))
+    indices, distances = nearest_neighbors(features[[7, 9]], features)
+    assert indices.ravel().tolist() == [7, 9]
+    np.testing.assert_allclose(distances, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_high_order_neither_vanishes_nor_overflows(scale):
+    rng = np.random.default_rng(0)
+    first, second = scale * rng.normal(size=(2, 100, 2))
+    distance = sliced_wasserstein_distance(first, second, order=200)
+    assert 0.01 * scale < distance < 10 * scale

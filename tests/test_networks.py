@@ -188,6 +188,7 @@ def test_outputs_are_float32_under_a_policy_of_half_precision(name):
         (imagegen.denoising_autoencoder, {"image_shape": (28, 28)}, "image_shape"),
         (imagegen.denoising_autoencoder, {"image_shape": (28, 30, 1)}, "image_shape"),
         (imagegen.denoising_autoencoder, {"widths": (0,)}, "widths"),
+        (imagegen.denoising_autoencoder, {"widths": ()}, "widths"),
         (imagegen.espcn, {"factor": 1}, "factor"),
         (imagegen.espcn, {"factor": 2, "channels": 0}, "channels"),
         (imagegen.espcn, {"factor": 2, "widths": ()}, "widths"),

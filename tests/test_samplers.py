@@ -186,3 +186,12 @@ def test_an_impossible_eta_is_refused(eta):
 def test_every_sampler_survives_serialization(sampler):
     config = keras.saving.serialize_keras_object(sampler)
     assert keras.saving.deserialize_keras_object(config) == sampler
+
+
+def test_the_noise_of_a_step_is_not_the_noise_in_the_beginning():
+    first = initial_noise(6, (400,), seed=7)
+    for index in range(6):
+        seed, step = (ops.convert_to_tensor(number, "int32") for number in (7, index))
+        later = ops.convert_to_numpy(step_noise(ops.convert_to_tensor(first), seed, step))
+        correlations = np.corrcoef(first, later)[:6, 6:]
+        assert np.abs(correlations).max() < 0.25

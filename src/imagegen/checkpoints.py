@@ -97,7 +97,7 @@ class Checkpoint(keras.callbacks.Callback):
 
         Raises:
             ValueError: If the model is not built or not compiled, or the checkpoint is of another
-                model, or is no checkpoint.
+                model, or is no checkpoint. Its weights may then be partly in the model.
         """
         if not self.path.exists():
             return 0
@@ -112,6 +112,8 @@ class Checkpoint(keras.callbacks.Callback):
         try:
             with zipfile.ZipFile(self.path) as archive:
                 training = json.loads(archive.read(_MEMBER))
+            if len(training["seeds"]) != len(states):
+                raise ValueError("It has another number of random generators.")
             with warnings.catch_warnings():
                 # Keras only warns when it leaves out what doesn't fit, such as the state of
                 # another optimizer.
@@ -168,11 +170,14 @@ class ShuffledBatches(keras.utils.PyDataset):
         self.batch_size = check_integer(batch_size, "batch_size", minimum=1)
         self.seed = check_integer(seed, "seed", minimum=0)
         self.epoch = 0
+        self._running = False
 
     def __len__(self) -> int:
         return math.ceil(len(self.array) / self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be from 0 to {len(self) - 1}. Received: index={index}")
         start = index * self.batch_size
         return self.array[self._order[start : start + self.batch_size]]
 
@@ -186,6 +191,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         self._epoch = check_integer(epoch, "epoch", minimum=0)
         self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.array))
 
+    def on_epoch_begin(self) -> None:
+        self._running = True
+
     def on_epoch_end(self) -> None:
-        # Keras also calls this before the first epoch. `Checkpoint` knows better which one it is.
-        self.epoch += 1
+        # Keras also calls this before the first epoch begins.
+        self.epoch += self._running
+        self._running = False

@@ -102,7 +102,7 @@ class DiffusionModel(keras.Model):
         super().__init__(**{"dtype": "float32"} | kwargs)
         self.sample_shape = _sample_shape(network)
         self.network = network
-        self.schedule = schedule
+        self._schedule = schedule
         self.prediction = prediction
         self.loss_function = _elementwise(loss)
         self.weighting = weighting
@@ -122,6 +122,17 @@ class DiffusionModel(keras.Model):
         )
         self.built = True
         self._programs: dict[tuple[Any, ...], Any] = {}
+
+    @property
+    def schedule(self) -> Schedule:
+        """The rates of noise and signal at every time. A trained model can be given another."""
+        return self._schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        # They hold the schedule that they were traced with.
+        self.train_function = self.test_function = None
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -437,7 +448,12 @@ class DiffusionModel(keras.Model):
 
         Returns:
             float32 array of the same shape.
+
+        Raises:
+            ValueError: If there is NaN or infinity in a picture, or the normalizer is not adapted.
         """
+        self._check_adapted()
+        check_finite(images, "images")
         return ops.convert_to_numpy(self._normalized(images))
 
     def to_images(self, samples: Any) -> np.ndarray:

@@ -47,12 +47,13 @@ def image_to_image(
             or `(num_images, height, width, 3)`.
         strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
             of the draft.
-        num_steps: Steps of the whole way from noise. The share `strength` of them is taken.
+        num_steps: Steps of the whole way from noise. The share `strength` of them is taken,
+            rounded; in between 0 and 1, at least one step and at most all but one.
         sampler: How a step is taken.
         seed: A non-negative integer. `None` draws one from Keras's global random state.
 
     Returns:
-        uint8 pictures `(num_images, height, width, 3)`.
+        uint8 pictures `(num_images, height, width, channels)`.
 
     Raises:
         ValueError: If an argument is out of range or a picture doesn't have the model's size.
@@ -75,11 +76,14 @@ def image_to_image(
     images = _pictures(model, images, "images")
     strength = check_number(strength, "strength", minimum=0, maximum=1)
     table, seed = levels(model.schedule, num_steps), checked_seed(seed)
-    start = num_steps - round(num_steps * strength)
-    if start == num_steps:
-        return images
-    if start == 0:
+    num_taken = round(num_steps * strength)
+    if 0 < strength < 1 < num_steps:
+        num_taken = min(max(num_taken, 1), num_steps - 1)
+    if num_taken == 0:
+        return images.copy()
+    if num_taken == num_steps:
         return model.generate(len(images), num_steps=num_steps, sampler=sampler, seed=seed)
+    start = num_steps - num_taken
     _, noise_rate, signal_rate = table[start]
     noise = initial_noise(len(images), images.shape[1:], seed)
     noisy = ops.convert_to_tensor(signal_rate * model.to_samples(images) + noise_rate * noise)
@@ -111,7 +115,7 @@ def variations(
         seed: A non-negative integer. `None` draws one from Keras's global random state.
 
     Returns:
-        uint8 pictures `(num_images, height, width, 3)`.
+        uint8 pictures `(num_images, height, width, channels)`.
 
     Raises:
         ValueError: If an argument is out of range or the picture doesn't have the model's size.
@@ -165,8 +169,8 @@ def inpaint(
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         mask: What to repaint, `(height, width)`, or one a picture `(num_images, height, width)`:
-            booleans, or numbers of which white, at least half of 255 for uint8 and at least 0.5 for
-            floats, is repainted.
+            booleans; or uint8 from 0 to 255 or floats from 0 to 1, of which the brighter half is
+            repainted.
         num_steps: Steps from noise to picture.
         num_resamplings: How often each step is taken; 1 doesn't repeat. The work grows with it.
         sampler: How a step is taken. The memory of a multistep sampler begins anew in each step.
@@ -363,7 +367,8 @@ def ddim_inversion(
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         num_steps: Steps from picture to noise. With few of them the way back ends elsewhere.
-        num_iterations: How often each step is improved; 1 is the plain explicit step.
+        num_iterations: How often the network looks. The first time it looks at the picture before
+            the step, as if that had the noise of the next level.
 
     Returns:
         float32 noise `(num_images, height, width, 3)`, scaled as standard normal noise is.
@@ -432,6 +437,7 @@ def interpolate_images(
         Song et al., [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502), 2021,
         section 5.3.
     """
+    check_integer(num_frames, "num_frames", minimum=2)
     ends = [_pictures(model, image1, "image1"), _pictures(model, image2, "image2")]
     for name, end in zip(("image1", "image2"), ends, strict=True):
         if len(end) != 1:
@@ -463,7 +469,8 @@ class _RePaint(Sampler):
             noisy = ops.where(count == 0, noisy, noisier)
             noise = step_noise(noisy, seed, index + 1)
             noisy = ops.where(repaint, noisy, now.signal_rate * kept + now.noise_rate * noise)
-            fresh = self.base.init(noisy, seed + index)
+            # Without the sign that an overflow leaves.
+            fresh = self.base.init(noisy, ops.bitwise_and(seed + index, 2**31 - 1))
             noisy, clean, _ = self.base.step(denoise, noisy, now, after, fresh)
             return count + 1, noisy, clean, index + 2
 
@@ -542,7 +549,13 @@ def _pictures(
             f"Received: value_range={model.value_range}"
         )
     height, width, channels = model.sample_shape
-    pictures = as_pictures(images, name)[..., :channels]
+    pictures = as_pictures(images, name)
+    if channels not in (1, 3) or (channels == 1 and (pictures != pictures[..., :1]).any()):
+        raise ValueError(
+            f"`{name}` must be {'grey' if channels == 1 else 'color'} pictures, and the model's "
+            f"have 1 channel or 3. Received: color pictures, and a model of {channels} channels"
+        )
+    pictures = pictures[..., :channels]
     expected = (height // reduced, width // reduced)
     if height % reduced or width % reduced:
         raise ValueError(
@@ -560,7 +573,14 @@ def _mask(mask: Any, images: np.ndarray) -> np.ndarray:
     """Returns booleans `(num_images, height, width, 1)`."""
     mask = check_finite(mask, "mask")
     if mask.dtype != bool:
-        mask = mask >= (128 if mask.dtype.kind in "iu" else 0.5)
+        brightest = {np.dtype("uint8"): 255}.get(mask.dtype, 1 if mask.dtype.kind == "f" else 0)
+        # Ones among bytes are booleans that lost their type, and not the darkest grey.
+        if mask.min() < 0 or mask.max() > brightest or (brightest == 255 and mask.max() == 1):
+            raise ValueError(
+                "`mask` must hold booleans, uint8 from 0 to 255, or floats from 0 to 1. "
+                f"Received: {mask.dtype} from {mask.min()} to {mask.max()}"
+            )
+        mask = mask >= brightest / 2
     if mask.shape == images.shape[1:3]:
         mask = np.broadcast_to(mask, images.shape[:3])
     if mask.shape != images.shape[:3]:

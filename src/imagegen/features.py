@@ -21,7 +21,6 @@ _INCEPTION_URL = (
 _INCEPTION_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 
 
-@cache
 def feature_model(source: str = "auto") -> keras.Model:
     """Loads the network whose features metrics compare by default.
 
@@ -53,7 +52,11 @@ def feature_model(source: str = "auto") -> keras.Model:
     Reference:
         [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567) for InceptionV3.
     """
-    check_choice(source, "source", ("auto", "inception-v3", "species-64"))
+    return _feature_model(check_choice(source, "source", ("auto", "inception-v3", "species-64")))
+
+
+@cache
+def _feature_model(source: str) -> keras.Model:
     if source != "species-64":
         try:
             return _inception()
@@ -66,7 +69,7 @@ def feature_model(source: str = "auto") -> keras.Model:
                 f"{presets.list_presets()['species-64'].description} Say source='species-64' to "
                 "silence this.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
     classifier = presets.load("species-64", keras.Model)
     return keras.Model(classifier.input, classifier.get_layer("features").output)

@@ -299,7 +299,8 @@ class DepthToSpace(keras.layers.Layer):
         A tensor of shape `(batch, factor * height, factor * width, channels)`.
 
     Raises:
-        ValueError: If `factor` is no positive integer, or its square doesn't divide the channels.
+        ValueError: If `factor` is no positive integer, its square doesn't divide the channels, or
+            the inputs have another rank.
 
     Example:
         ```python
@@ -318,6 +319,7 @@ class DepthToSpace(keras.layers.Layer):
     def __init__(self, factor: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.factor = check_integer(factor, "factor", minimum=1)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: Any) -> None:
         if input_shape[-1] % self.factor**2:

@@ -113,12 +113,17 @@ def sliced_wasserstein_distance(
     ends = np.union1d(*levels)
     widths = np.diff(ends, prepend=0)
     ranks1, ranks2 = (np.searchsorted(level, ends - widths / 2) for level in levels)
-    costs = []
+    distances = []
     for direction in directions:
         quantiles1 = np.sort(points1 @ direction)[ranks1]
         quantiles2 = np.sort(points2 @ direction)[ranks2]
-        costs.append(widths @ np.abs(quantiles1 - quantiles2) ** order)
-    return float(np.mean(costs) ** (1 / order))
+        distances.append(np.abs(quantiles1 - quantiles2))
+    # As shares of the largest, whose powers neither vanish nor overflow.
+    largest = np.max(distances)
+    if largest == 0:
+        return 0.0
+    costs = (np.stack(distances) / largest) ** order @ widths
+    return float(largest * np.mean(costs) ** (1 / order))
 
 
 def kernel_inception_distance(features1: Any, features2: Any) -> KID:
@@ -345,20 +350,22 @@ def _kernel_sums(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _nearest(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The indices and distances of the `count` rows of `y` that are nearest to each row of `x`."""
-    x = x.astype("float64")
+    # Expanded squares lose the digits of a small difference, the more the farther all is from 0.
+    middle = y.mean(axis=0, dtype="float64")
+    x = x - middle
     squares, indices = np.full((len(x), count), np.inf), np.zeros((len(x), count), "int64")
     for rows in _slices(y):
-        part = y[rows].astype("float64")
+        part = y[rows] - middle
         differences = np.sum(x**2, axis=1)[:, None] - 2 * x @ part.T + np.sum(part**2, axis=1)
         squares = np.concatenate([squares, differences], axis=1)
         numbers = np.arange(len(y))[rows]
         indices = np.concatenate([indices, np.tile(numbers, (len(x), 1))], axis=1)
         order = np.argsort(squares, axis=1, kind="stable")[:, :count]
         squares, indices = (np.take_along_axis(array, order, 1) for array in (squares, indices))
-    # Expanded squares lose the digits of a small difference: measure those that were found again.
+    # So those that were found are measured again.
     distances = np.stack(
         [
-            np.linalg.norm(sample - y[found], axis=1)
+            np.linalg.norm(sample - (y[found] - middle), axis=1)
             for sample, found in zip(x, indices, strict=True)
         ]
     )

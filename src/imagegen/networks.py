@@ -105,6 +105,8 @@ def denoising_autoencoder(
     """
     widths = [check_integer(width, "widths", minimum=1) for width in widths]
     shape = tuple(check_integer(side, "image_shape", minimum=1) for side in image_shape)
+    if not widths:
+        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
     divisor = 2 ** len(widths)
     if len(shape) != 3 or shape[0] % divisor or shape[1] % divisor:
         raise ValueError(

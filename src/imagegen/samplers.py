@@ -225,7 +225,7 @@ class Heun(Sampler):
 class DPMSolver2M(Sampler):
     r"""DPM-Solver++(2M): second order from the memory of the last step, one evaluation a step.
 
-    With the log signal-to-noise ratio $\lambda = \log(s / n)$, its step $h$, and the clean
+    With half the log signal-to-noise ratio, $\lambda = \log(s / n)$, its step $h$, and the clean
     samples of this step and of the one before,
 
     $$D = \left(1 + \tfrac{h}{2 h_\text{before}}\right) \hat x
@@ -291,7 +291,8 @@ def step_noise(like: Any, seed: Any, index: Any) -> Any:
             for i in range(count)
         ]
         return tf.stack(draws)
-    generator = np.random.default_rng([int(seed), int(index)])
+    # The 1 sets it apart from `initial_noise`, which has the sample where this has the step.
+    generator = np.random.default_rng([int(seed), int(index), 1])
     return ops.convert_to_tensor(generator.standard_normal(like.shape, dtype="float32"))
 
 

@@ -269,12 +269,13 @@ class EvenLogSNR(Schedule):
     r"""Another schedule, whose sampling stops at even log signal-to-noise ratios.
 
     Rates and training are those of `schedule`. Sampling visits times at which
-    $\lambda = \log(s / n)$ falls evenly, from the first to the last that `schedule` would visit in
-    1,000 steps. Even times crowd where little happens and leap at both ends. With few steps,
+    $\lambda = 2 \log(s / n)$ rises evenly, from the first to the last that `schedule` would visit
+    in 1,000 steps. Even times crowd where little happens and leap at both ends. With few steps,
     `DPMSolver2M` gains most. A trained model can change over: set `model.schedule`.
 
     Args:
-        schedule: A continuous schedule, whose signal rate falls with time.
+        schedule: A continuous schedule, whose signal rate falls with time. Of a discrete one, times
+            between the steps are visited too, which no network was trained at.
 
     Raises:
         ValueError: If `schedule` is no schedule.
@@ -289,7 +290,8 @@ class EvenLogSNR(Schedule):
         ```
 
     Reference:
-        Lu et al., [DPM-Solver](https://arxiv.org/abs/2206.00927), 2022, section 3.4.
+        Lu et al., [DPM-Solver](https://arxiv.org/abs/2206.00927), 2022, whose steps are uniform in
+        $\lambda$.
     """
 
     schedule: Schedule
