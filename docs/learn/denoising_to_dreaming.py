@@ -177,8 +177,8 @@ kind = "photographs" if photographs else "drawn flowers, as the photographs were
 print(f"{len(large):,} {kind}. {len(held_out)} more are held out of training.")
 
 # %% [markdown]
-# The classical way is *bicubic interpolation*: through the few pixels, draw the smoothest surface,
-# and read it off at more places. It looks at 4 x 4 pixels and knows nothing of flowers. We let a
+# The classical way is *bicubic interpolation*: through the few pixels, draw a smooth surface, piece by
+# piece, and read it off at more places. It looks at 4 x 4 pixels and knows nothing of flowers. We let a
 # network compete that was made for this: [ESPCN](https://arxiv.org/abs/1609.05158), of 2016.
 
 # %%
@@ -197,8 +197,8 @@ print(keras.ops.convert_to_numpy(imagegen.DepthToSpace(2)(pixel))[0, :, :, 0])
 # %% [markdown]
 # One thing is not in the paper. The network need not paint the whole picture. It only computes what
 # is *missing* in the small picture with repeated pixels, and that is added. This is called
-# *residual learning*. Later networks work so, too, such as
-# [EDSR](https://arxiv.org/abs/1707.02921), which is larger by far.
+# *residual learning*, and comes from [VDSR](https://arxiv.org/abs/1511.04587). Later networks, such as
+# [EDSR](https://arxiv.org/abs/1707.02921), are larger by far.
 
 # %%
 EPOCHS = 8
@@ -243,8 +243,8 @@ imagegen.show(imagegen.to_uint8(np.concatenate(rows)), columns=6)
 # pictures that it has never seen. Its advantage is real, and modest. The fine veins and stamens of
 # the truth are not there. How could they? They are not in the small picture.
 #
-# Networks of this kind, and larger ones, run in every phone, and improve each photograph before its
-# owner sees it.
+# Networks of this kind, and larger ones, run in many phones, and improve photographs before their
+# owners see them.
 #
 # ## Guessing is not recovering
 #
@@ -314,7 +314,7 @@ imagegen.show(imagegen.to_uint8(np.concatenate([repeat(repeat(tiny)), twice])), 
 #
 # Noise can be pushed further than shrinking: to the point where nothing but noise is left. *Any*
 # picture could be under it. What does a network answer then? We ask a denoiser that was trained for
-# hours, on photographs of flowers, and with all strengths of noise: the preset `flowers-64`. A
+# more than an hour, on photographs of flowers, and with all strengths of noise: the preset `flowers-64`. A
 # [later chapter](flowers_from_noise.py) takes it apart. Here, all we need is that it can go from
 # noise to a picture in as many steps as we like. We let it take one.
 
@@ -373,8 +373,8 @@ np.testing.assert_allclose(model.schedule.min_signal_rate, 0.02)
 # noisy picture, to which fewer flowers are possible. Ask again. Now the answer is a little less of
 # a blur. And so on, in a loop. The whole is called *reverse diffusion*.
 #
-# Here is the loop at work on one flower, after 1, 10, 20, 30, 40 and 50 steps. Above is the noisy
-# picture, below what the network answers to it.
+# Here is the loop at work on one flower, after 1, 10, 20, 30, 40 and 50 steps. Above is the picture
+# after the step, below the answer that the step followed.
 
 # %% alt="Above, noise that clears up to a flower; below, a blur that becomes a sharper and sharper flower."
 steps = list(model.generate_steps(6, num_steps=50, seed=3))

@@ -314,7 +314,7 @@ assert schedule.posterior(1.0, 0.0, 1)[1] == 0
 
 # %% [markdown]
 # Early in the chain, at the end of the way back, the beginning counts much. Late in the chain it
-# hardly counts: there, a step back is a tiny step in the right direction, and a little noise. At
+# hardly counts: there, a step back is mostly noise, and a tiny push in the right direction. At
 # step 1, the variance is 0: the point before is $x_0$ itself. Programs that work with the logarithm
 # of the variance have to clip it there. This one takes no logarithm.
 #
@@ -333,7 +333,9 @@ assert schedule.posterior(1.0, 0.0, 1)[1] == 0
 # And so training is a quiz. Take a point, a random step $t$ and some noise $\epsilon$, jump to $x_t$,
 # and ask which noise it was:
 #
-# $$\text{loss} = \operatorname{mean} \left\| \epsilon - \hat\epsilon(x_t, t) \right\|^2$$
+# $$\text{loss} = \operatorname{mean} \left( \epsilon - \hat\epsilon(x_t, t) \right)^2$$
+#
+# with the mean over points and coordinates.
 #
 # [The paper](https://arxiv.org/abs/2006.11239) derives this from a bound on the likelihood of the
 # data, much as the loss of a VAE is derived. It then drops the factors in front, because the
@@ -384,8 +386,8 @@ assert losses[-1] < 0.36 < losses[0] < 1
 # ??? note "What others choose"
 #     This chain and network are often trained for 1,000 passes, with averaged weights that keep
 #     0.9 of themselves in a training step. 100 passes are enough here, with 0.999: the average
-#     then looks back over about 1,000 steps of 8,000, and is calmer. The mean absolute error gave
-#     us worse samples than the mean squared one, which is the one of the theory.
+#     then looks back over about 1,000 steps of 8,000, and is calmer. The loss is the mean squared error,
+#     which is the one of the theory.
 #
 # ## Sampling
 #

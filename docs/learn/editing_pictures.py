@@ -127,16 +127,17 @@ imagegen.show(np.concatenate(rows), columns=4, titles=titles)
 # needs less.
 #
 # **What it can't do.** The model only knows that a draft with noise is like one of its flowers with
-# noise. It doesn't know what you meant. A blue patch can be a petal or the sky. Words can tell which,
-# and models that read them are [edited in the same way](https://arxiv.org/abs/2108.01073).
+# noise. It doesn't know what you meant. A blue patch can be a petal or the sky. Words can tell which, and
+# models that read words are edited in the same way. The method is called
+# [SDEdit](https://arxiv.org/abs/2108.01073).
 #
 # ### Variations
 #
 # With other noise, the same draft gives another picture. That is all that a variation is.
 
 # %% alt="A flower and three variations of it, alike in colour and place and different in their petals."
-some = imagegen.variations(model, images[2], 4, strength=0.8, seed=4)
-imagegen.show(some, columns=4)
+some = imagegen.variations(model, images[2], 3, strength=0.8, seed=4)
+imagegen.show(np.concatenate([images[2:3], some]), columns=4)
 
 # %% [markdown]
 # ## Inpainting
@@ -219,15 +220,15 @@ print("kept pixels unchanged:", bool((five[:, ~mask] == images[:, ~mask]).all())
 assert (five[:, ~mask] == images[:, ~mask]).all()
 
 # %% [markdown]
-# A mask can have any shape. Here is a hole in the middle, filled four times.
+# A mask can have any shape. Here is a hole in the middle, filled three times.
 
 # %% alt="A flower with a white square in its middle, and three different fillings."
 hole = np.zeros((64, 64), bool)
 hole[20:44, 20:44] = True
-one = np.repeat(images[1:2], 4, axis=0)
-filled = imagegen.inpaint(model, one, hole, num_steps=30, seed=5)
-filled[0] = np.where(hole[..., None], 255, one[0])
-imagegen.show(filled, columns=4, titles=["", "first", "second", "third"])
+empty = np.where(hole[..., None], 255, images[1:2]).astype("uint8")
+filled = imagegen.inpaint(model, np.repeat(images[1:2], 3, axis=0), hole, num_steps=30, seed=5)
+titles = ["to fill", "first", "second", "third"]
+imagegen.show(np.concatenate([empty, filled]), columns=4, titles=titles)
 
 # %% [markdown]
 # **What it can't do.** The model has no idea what was behind the mask. It paints what flowers usually
@@ -269,7 +270,7 @@ show_source(imagegen.editing._WithBlockMeans.step)
 # `known` is the small picture. Every block is moved up or down until its mean is right, and what
 # varies within the block stays the model's. The sampler around it, `self.base`, doesn't notice.
 
-# %% alt="Four rows of flowers: coarse pixels, a blurred enlargement, two sharp enlargements that differ in detail, and the originals."
+# %% alt="Five rows of flowers: coarse pixels, a blurred enlargement, two sharp enlargements that differ in detail, and the originals."
 blocks = images.reshape(4, 16, 4, 16, 4, 3)
 small = np.rint(blocks.mean(axis=(2, 4))).astype("uint8")
 bicubic = np.stack([np.asarray(Image.fromarray(s).resize((64, 64), Image.BICUBIC)) for s in small])
@@ -307,9 +308,9 @@ assert np.abs(means_of_blocks(bicubic) - small).max() > 1
 
 # %%
 def psnr(pictures):
-    """The peak signal-to-noise ratio, in decibels: higher is closer to the original."""
-    error = ((pictures.astype(float) - images) ** 2).mean()
-    return 10 * np.log10(255**2 / error)
+    """Mean peak signal-to-noise ratio, in decibels: higher is closer to the originals."""
+    errors = ((pictures.astype(float) - images) ** 2).mean(axis=(1, 2, 3))
+    return (10 * np.log10(255**2 / errors)).mean()
 
 
 print(

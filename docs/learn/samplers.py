@@ -188,8 +188,8 @@ show_source(imagegen.Heun.step)
 # **DPM-Solver++(2M)** also sees the bend, but asks once a step: it remembers its last clean estimate. If
 # the estimate has changed from the last stop to this one, it will go on changing. So the method
 # extends the change into the step that is ahead, and then remixes as DDIM does. What is far and near is
-# measured in $\lambda = \log(\text{signal rate} / \text{noise rate})$, the log of the signal-to-noise
-# ratio.
+# measured in $\lambda = \log(\text{signal rate} / \text{noise rate})$, half the log signal-to-noise
+# ratio. (The ratio is one of powers, that is, of squares.)
 
 # %%
 show_source(imagegen.DPMSolver2M.step)
@@ -201,7 +201,8 @@ show_source(imagegen.DPMSolver2M.step)
 # ## The same flower, four ways
 #
 # Now the trained network. What a picture costs is *evaluations*, the number of times the network is
-# asked. So we compare by evaluations, and Heun gets half as many steps. The noise is the same everywhere.
+# asked. So we compare by evaluations, and Heun gets half as many steps. (Its last step is Euler's and
+# asks once, so it even stays one below its budget.) The noise is the same everywhere.
 
 # %% alt="A flower in four rows of five. DDIM, Heun and DPM-Solver++ go from a blur to nearly the same crisp flower; DDPM goes to another."
 model = imagegen.DiffusionModel.from_preset("flowers-64")
@@ -365,7 +366,7 @@ assert even_errors["DPM-Solver++(2M)"][1] < errors["DPM-Solver++(2M)"][1] / 2
 # DPM-Solver++(2M) at 10 evaluations is nearer than DDIM at 20, on either spacing.
 assert even_errors["DPM-Solver++(2M)"][1] < min(even_errors["DDIM"][2], errors["DDIM"][2])
 
-# %% tags=["fold"] alt="Error against evaluations, both on logarithmic axes, for even times and for even log signal-to-noise ratios. In the second panel all curves are lower, and that of DPM-Solver++ falls fastest."
+# %% tags=["fold"] alt="Error against evaluations, both on logarithmic axes, for even times and for even log signal-to-noise ratios. In the second panel the curves are lower from 10 evaluations on, and that of DPM-Solver++ falls fastest."
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
 colors = {"DDIM": "tab:blue", "Heun": "tab:green", "DPM-Solver++(2M)": "tab:orange"}
 for ax, title, rows in (
@@ -395,9 +396,9 @@ assert matching > 20
 # Now memory pays. With ten evaluations, DPM-Solver++(2M) comes as near as DDIM with several times as
 # many. DDIM gains from better stops, too. Where the stops are matters as much as the method.
 #
-# Heun's first picture is a warning. Four evaluations are two steps, and the first of them leads all the way from
-# noise to a clean picture. No method sees a bend in that. And the curves flatten below one level,
-# because pictures are rounded to whole levels.
+# Heun's first picture is a warning. Its budget of four evaluations is two steps, and the first of them leads all the way from
+# noise to a clean picture. No method sees a bend in that. And the curves flatten below one level: the
+# reference is not exact either, and pictures are rounded to whole levels.
 #
 # ## The order of a method
 #
