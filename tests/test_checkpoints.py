@@ -136,6 +136,17 @@ def test_a_file_cut_short_never_takes_the_place_of_a_whole_one(tmp_path, monkeyp
     assert imagegen.Checkpoint(tmp_path).restore(make_model()) == 1
 
 
+def test_a_checkpoint_takes_the_place_of_the_old_one_in_one_step(tmp_path):
+    """Who reads the old file reads it to its end: it was replaced, not written over."""
+    train(tmp_path, epochs=1)
+    path = tmp_path / "checkpoint.keras"
+    content = path.read_bytes()
+    with path.open("rb") as old:
+        train(tmp_path, epochs=2)
+        assert old.read() == content
+    assert path.read_bytes() != content
+
+
 def test_the_checkpoint_is_an_ordinary_keras_file(tmp_path):
     model = train(tmp_path, epochs=1)
     loaded = keras.saving.load_model(tmp_path / "checkpoint.keras")
