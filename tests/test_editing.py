@@ -12,14 +12,6 @@ from keras import ops
 
 SIZE = 8
 FLOWERS = imagegen.DiffusionModel.from_preset("flowers-64")
-SAMPLERS = [
-    imagegen.DDIM(),
-    imagegen.DDPM(),
-    imagegen.Euler(),
-    imagegen.Heun(),
-    imagegen.DPMSolver2M(),
-]
-
 bytes_ = st.integers(0, 255)
 small_pictures = arrays("uint8", (2, SIZE, SIZE, 3), elements=bytes_)
 masks = arrays(bool, (SIZE, SIZE))
@@ -108,8 +100,11 @@ def edit_all(count: int, sampler: imagegen.Sampler, seed: int) -> list[np.ndarra
     ]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
-def test_every_sampler_edits_and_the_seed_decides(sampler):
+# One that draws new noise, one that asks twice, one that remembers; DDIM is in most other tests.
+@pytest.mark.parametrize(
+    "sampler", [imagegen.DDPM(), imagegen.Heun(), imagegen.DPMSolver2M()], ids=repr
+)
+def test_every_kind_of_sampler_edits_and_the_seed_decides(sampler):
     for first, again, other in zip(
         *(edit_all(3, sampler, seed) for seed in (7, 7, 8)), strict=True
     ):
@@ -296,8 +291,7 @@ def test_iteration_makes_the_way_back_shorter():
         again = FLOWERS.generate(1, noise=noise, num_steps=25)
         return float(np.abs(again.astype(float) - images).mean())
 
-    errors = [error(n) for n in (1, 2, 4)]
-    assert errors == sorted(errors, reverse=True)
+    assert error(3) < error(1) / 2
 
 
 def test_the_step_backwards_undoes_ddims_step():
