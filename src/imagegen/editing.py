@@ -130,13 +130,11 @@ def variations(
         assert images.shape == (3, 64, 64, 3)
         ```
     """
-    images = _pictures(model, image, "image")
-    if len(images) != 1:
-        raise ValueError(f"`image` must be one picture. Received: {len(images)} pictures")
+    picture = _one_picture(model, image, "image")
     num_images = check_integer(num_images, "num_images", minimum=1)
     return image_to_image(
         model,
-        np.repeat(images, num_images, axis=0),
+        np.repeat(picture, num_images, axis=0),
         strength=strength,
         num_steps=num_steps,
         sampler=sampler,
@@ -438,10 +436,7 @@ def interpolate_images(
         section 5.3.
     """
     check_integer(num_frames, "num_frames", minimum=2)
-    ends = [_pictures(model, image1, "image1"), _pictures(model, image2, "image2")]
-    for name, end in zip(("image1", "image2"), ends, strict=True):
-        if len(end) != 1:
-            raise ValueError(f"`{name}` must be one picture. Received: {len(end)} pictures")
+    ends = [_one_picture(model, image1, "image1"), _one_picture(model, image2, "image2")]
     noises = ddim_inversion(model, np.concatenate(ends), num_steps=num_steps)
     noise = walk(noises, num_frames, interpolation=slerp)
     return model.generate(num_frames, noise=noise, num_steps=num_steps)
@@ -566,6 +561,14 @@ def _pictures(
             f"`{name}` must be {expected[0]} x {expected[1]} pixels. "
             f"Received: {pictures.shape[1]} x {pictures.shape[2]}"
         )
+    return pictures
+
+
+def _one_picture(model: Any, image: Any, name: str) -> np.ndarray:
+    """Returns a single uint8 picture with a batch axis."""
+    pictures = _pictures(model, image, name)
+    if len(pictures) != 1:
+        raise ValueError(f"`{name}` must be one picture. Received: {len(pictures)} pictures")
     return pictures
 
 
