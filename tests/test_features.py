@@ -149,7 +149,7 @@ def test_who_insists_on_inception_is_told_that_it_cannot_be_had(monkeypatch):
 def test_the_preset_is_a_classifier_of_all_species_whose_accuracy_is_stated():
     classifier = presets.load("species-64", keras.Model)
     assert classifier.output_shape == (None, len(datasets.FLOWER_NAMES))
-    assert "held-out" in list_presets()["species-64"].description
+    assert "held-out" in list_presets()["species-64"].metrics
 
 
 def test_features_are_what_the_classifier_decides_by(images):

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import zipfile
+from pathlib import Path
 
 from imagegen import presets
 from imagegen._download import DownloadError, file_sha256
@@ -14,6 +15,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 def _network(seed=0):
@@ -52,7 +55,8 @@ def registry(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "_FOLDER", tmp_path)
     presets.list_presets.cache_clear()
     sha256 = presets.save_preset(VAE(digit_encoder(), digit_decoder()), tmp_path / "small.keras")
-    entry = {"description": "Digits.", "data": "None.", "licence": "MIT", "sha256": sha256}
+    words = ("description", "data", "licence", "training", "metrics", "recipe")
+    entry = {**dict.fromkeys(words, "None."), "sha256": sha256}
     (tmp_path / "presets.json").write_text(json.dumps({"small": entry}))
     yield tmp_path
     presets.list_presets.cache_clear()
@@ -281,10 +285,22 @@ def test_only_a_keras_file_of_finite_weights_is_written(tmp_path):
 def test_every_listed_preset_is_described_and_intact(name):
     preset = presets.list_presets()[name]
     assert preset.description.endswith(".")
-    assert preset.data
-    assert preset.licence
+    for sentence in (preset.data, preset.licence, preset.training, preset.metrics):
+        assert re.search(r"\w", sentence)
+    assert re.search(r"\d", preset.training)
+    assert re.search(r"\d", preset.metrics)
+    assert (REPOSITORY / preset.recipe).is_file()
     assert preset.url or presets._find(name).is_file()
 
 
-def test_presets_fit_in_eight_megabytes():
-    assert sum(path.stat().st_size for path in presets._FOLDER.glob("*.keras")) <= 8_000_000
+def test_presets_fit_in_25_megabytes():
+    assert sum(path.stat().st_size for path in presets._FOLDER.iterdir()) <= 25_000_000
+
+
+def test_the_folder_of_weights_holds_the_listed_presets_and_nothing_else():
+    shipped = {preset.name for preset in presets.list_presets().values() if not preset.url}
+    assert {path.stem for path in presets._FOLDER.glob("*.keras")} == shipped
+    assert {path.name for path in presets._FOLDER.glob("*")} == {
+        "presets.json",
+        *(f"{name}.keras" for name in shipped),
+    }

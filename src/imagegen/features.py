@@ -66,7 +66,7 @@ def _feature_model(source: str) -> keras.Model:
             warnings.warn(
                 "Using the features of the preset species-64 instead of InceptionV3's, with which "
                 f"their distances can't be compared: {error}. "
-                f"{presets.list_presets()['species-64'].description} Say source='species-64' to "
+                f"{presets.list_presets()['species-64'].metrics} Say source='species-64' to "
                 "silence this.",
                 UserWarning,
                 stacklevel=3,

@@ -37,6 +37,9 @@ class Preset:
         description: What the model makes, in one sentence.
         data: What it was trained on.
         licence: The licence of that data.
+        training: What its training cost: epochs, hardware and time, in one sentence.
+        metrics: What was measured on data that training never saw, in one sentence.
+        recipe: The script that made it, a path in the repository.
         sha256: The file's checksum, 64 hexadecimal digits.
         url: Where the file is, or an empty string when it travels in the package.
     """
@@ -45,6 +48,9 @@ class Preset:
     description: str
     data: str
     licence: str
+    training: str
+    metrics: str
+    recipe: str
     sha256: str
     url: str = ""
 
