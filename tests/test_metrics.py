@@ -9,6 +9,7 @@ from imagegen import (
     metrics,
     nearest_neighbors,
     negative_elbo,
+    precision_and_recall,
     sliced_wasserstein_distance,
 )
 
@@ -30,6 +31,7 @@ DISTANCES = [
     lambda x, y: kernel_inception_distance(x, y).distance,
     frechet_inception_distance,
 ]
+COMPARISONS = [*DISTANCES, precision_and_recall]
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -56,7 +58,7 @@ def test_a_distance_depends_on_the_sets_and_not_on_their_order(
     assert distance(x.astype("float32"), y) == pytest.approx(distance(x, y), rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("distance", COMPARISONS)
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
@@ -73,7 +75,7 @@ def test_sets_that_cannot_be_compared_are_refused(distance, samples, message):
             distance(*pair)
 
 
-@pytest.mark.parametrize("distance", DISTANCES[1:])
+@pytest.mark.parametrize("distance", COMPARISONS[1:])
 def test_one_picture_has_no_spread(distance):
     with pytest.raises(ValueError, match="must hold at least"):
         distance(np.zeros((1, 4)), np.zeros((10, 4)))
@@ -325,6 +327,84 @@ def test_samples_that_do_not_match_the_training_samples_are_refused(samples, mes
 def test_there_are_only_so_many_neighbors(num_neighbors):
     with pytest.raises(ValueError, match="num_neighbors"):
         nearest_neighbors(np.zeros((2, 4)), np.zeros((6, 4)), num_neighbors=num_neighbors)
+
+
+# Precision and recall
+
+
+def plain_precision(generated, real, num_neighbors) -> float:
+    """The definition, sample by sample."""
+    near = 0
+    for sample in generated:
+        for index, center in enumerate(real):
+            others = sorted(np.linalg.norm(np.delete(real, index, axis=0) - center, axis=1))
+            if np.linalg.norm(sample - center) <= others[num_neighbors - 1]:
+                near += 1
+                break
+    return near / len(generated)
+
+
+@given(seeds, st.integers(4, 15), st.integers(4, 15), st.integers(1, 3), st.integers(1, 3))
+def test_precision_and_recall_are_those_of_plain_loops(seed, count1, count2, size, num_neighbors):
+    x, y = normal(seed, count1, size), 1.5 * normal(seed + 1, count2, size) + 0.5
+    measured = precision_and_recall(x, y, num_neighbors=num_neighbors)
+    assert measured.precision == pytest.approx(plain_precision(x, y, num_neighbors))
+    assert measured.recall == pytest.approx(plain_precision(y, x, num_neighbors))
+
+
+@given(seeds, st.integers(4, 30), st.integers(4, 30), st.integers(1, 5))
+def test_swapping_the_sets_swaps_precision_and_recall(seed, count1, count2, size):
+    x, y = normal(seed, count1, size), normal(seed + 1, count2, size) + 0.5
+    assert precision_and_recall(y, x) == precision_and_recall(x, y)[::-1]
+
+
+@given(seeds, st.integers(4, 30), st.integers(1, 50), st.sampled_from([0, 1e3]))
+def test_a_set_is_all_near_itself_and_a_far_one_is_not(seed, count, size, offset):
+    x = normal(seed, count, size) + offset
+    assert precision_and_recall(x, x) == (1, 1)
+    assert precision_and_recall(x, x[::-1]) == (1, 1)
+    assert precision_and_recall(x + 1000, x) == (0, 0)
+
+
+def test_few_modes_cost_recall_and_no_precision():
+    modes = 10 * np.eye(10)
+    real = np.repeat(modes, 50, axis=0) + 0.1 * normal(0, 500, 10)
+    precision, recall = precision_and_recall(real[:150], real)
+    assert precision == 1
+    assert recall == pytest.approx(0.3)
+    blurred = real + 5 * normal(1, 500, 10)
+    precision, recall = precision_and_recall(blurred, real)
+    assert precision == 0
+    assert recall > 0.9
+
+
+def test_copies_are_near_however_far_from_zero_they_are():
+    # Two of each: the nearest of the others is a copy, and the balls have radius 0.
+    pairs = np.repeat(1e6 + normal(0, 20, 8), 2, axis=0)
+    assert precision_and_recall(pairs, pairs, num_neighbors=1) == (1, 1)
+    assert precision_and_recall(pairs + 1e-3, pairs, num_neighbors=1) == (0, 0)
+
+
+def test_more_neighbors_make_larger_balls():
+    x, y = normal(0, 60, 4), normal(1, 60, 4) + 1
+    shares = [precision_and_recall(x, y, num_neighbors=count) for count in (1, 3, 10, 59)]
+    assert shares == sorted(shares)
+    assert shares[0].precision < shares[1].precision < 1
+    assert shares[-1] == (1, 1)
+
+
+def test_chunks_change_no_share(monkeypatch):
+    x, y = normal(0, 40, 3), normal(1, 50, 3) + 1
+    whole = precision_and_recall(x, y)
+    monkeypatch.setattr(metrics, "_CHUNK_VALUES", 40)
+    assert precision_and_recall(x, y) == whole
+
+
+@pytest.mark.parametrize("num_neighbors", [0, 4, 1.5])
+def test_there_are_only_so_many_others(num_neighbors):
+    for sets in ((np.zeros((9, 2)), np.zeros((4, 2))), (np.zeros((4, 2)), np.zeros((9, 2)))):
+        with pytest.raises(ValueError, match="num_neighbors"):
+            precision_and_recall(*sets, num_neighbors=num_neighbors)
 
 
 # The ELBO of a VAE

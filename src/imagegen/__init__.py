@@ -50,10 +50,12 @@ from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
 from imagegen.metrics import KID as KID
 from imagegen.metrics import NegativeELBO as NegativeELBO
 from imagegen.metrics import Neighbors as Neighbors
+from imagegen.metrics import PrecisionAndRecall as PrecisionAndRecall
 from imagegen.metrics import frechet_inception_distance as frechet_inception_distance
 from imagegen.metrics import kernel_inception_distance as kernel_inception_distance
 from imagegen.metrics import nearest_neighbors as nearest_neighbors
 from imagegen.metrics import negative_elbo as negative_elbo
+from imagegen.metrics import precision_and_recall as precision_and_recall
 from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_distance
 from imagegen.networks import denoising_autoencoder as denoising_autoencoder
 from imagegen.networks import espcn as espcn

@@ -11,6 +11,8 @@ import numpy as np
 
 # How many numbers are held at once where two large sets meet: 32 MB.
 _CHUNK_VALUES = 1 << 22
+# More than the share of two squared lengths by which rounding moves a squared distance.
+_ROUNDING = 1e-12
 # As Keras clips probabilities: a value of a picture costs at most 16.1 nats, never infinity.
 _SMALLEST_PROBABILITY = 1e-7
 
@@ -37,6 +39,18 @@ class Neighbors(NamedTuple):
 
     indices: np.ndarray
     distances: np.ndarray
+
+
+class PrecisionAndRecall(NamedTuple):
+    """How good and how varied generated samples are, two shares from 0 to 1.
+
+    Attributes:
+        precision: The share of generated samples that are near real ones.
+        recall: The share of real samples that are near generated ones.
+    """
+
+    precision: float
+    recall: float
 
 
 class NegativeELBO(NamedTuple):
@@ -227,6 +241,69 @@ def frechet_inception_distance(features1: Any, features2: Any) -> float:
     return float(means + max(covariances, 0.0))
 
 
+def precision_and_recall(
+    generated_features: Any, real_features: Any, *, num_neighbors: int = 3
+) -> PrecisionAndRecall:
+    r"""Measures how good generated samples are, and apart from that how varied.
+
+    $$\mathrm{precision} = \frac1m \sum_{i=1}^m \Big[ \min_j \frac{\lVert g_i - r_j \rVert}
+    {\rho_j} \le 1 \Big], \quad
+    \mathrm{recall} = \frac1n \sum_{j=1}^n \Big[ \min_i \frac{\lVert r_j - g_i \rVert}
+    {\sigma_i} \le 1 \Big]$$
+
+    with $\rho_j$ the distance of the real sample $r_j$ to its $k$-th nearest among the other real
+    ones, and $\sigma_i$ that of the generated sample $g_i$ among the generated ones. So each set
+    is taken for a union of balls, and the shares are those of the other set's samples in it.
+
+    Real samples against other real ones stay below 1 as well: compare with what they reach, and at
+    equal numbers of samples. A single outlier has a large ball, which covers too much.
+
+    Args:
+        generated_features: Features of shape `(num_samples, num_features)`.
+        real_features: Features to compare with, of as many samples or not.
+        num_neighbors: The number $k$, from 1 to one less than the samples of the smaller set.
+
+    Returns:
+        `PrecisionAndRecall(precision, recall)`.
+
+    Raises:
+        ValueError: When a set is too small, of another shape, or holds NaN or infinity, or
+            `num_neighbors` is out of range.
+
+    Example:
+        ```python
+        import numpy as np
+        from imagegen import precision_and_recall
+
+        real = np.random.default_rng(0).normal(size=(500, 8))
+        assert precision_and_recall(real, real) == (1, 1)
+        # One good sample, again and again: nothing is wrong with it, and nearly all is missing.
+        precision, recall = precision_and_recall(np.repeat(real[:1], 500, axis=0), real)
+        assert precision == 1
+        assert recall == 1 / 500
+        ```
+
+    Reference:
+        [Kynkäänniemi et al., 2019](https://arxiv.org/abs/1904.06991), equations 1 and 2.
+    """
+    names = "generated_features", "real_features"
+    generated, real = _check_pair(
+        generated_features, real_features, *names, "num_features", minimum=2
+    )
+    check_integer(
+        num_neighbors, "num_neighbors", minimum=1, maximum=min(len(generated), len(real)) - 1
+    )
+    # The nearest of all is the sample itself.
+    generated_radii, real_radii = (
+        nearest_neighbors(samples, samples, num_neighbors=num_neighbors + 1).distances[:, -1]
+        for samples in (generated, real)
+    )
+    return PrecisionAndRecall(
+        precision=_share_covered(generated, real, real_radii),
+        recall=_share_covered(real, generated, generated_radii),
+    )
+
+
 def nearest_neighbors(samples: Any, training_samples: Any, *, num_neighbors: int = 1) -> Neighbors:
     r"""Finds the training samples that are nearest to given ones.
 
@@ -371,6 +448,22 @@ def _nearest(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.n
     )
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(indices, order, 1), np.take_along_axis(distances, order, 1)
+
+
+def _share_covered(samples: np.ndarray, centers: np.ndarray, radii: np.ndarray) -> float:
+    """The share of samples that lie in at least one of the balls."""
+    middle = centers.mean(axis=0)
+    samples, centers = samples - middle, centers - middle
+    covered = np.zeros(len(samples), bool)
+    for rows in _slices(samples):
+        lengths = np.sum(samples[rows] ** 2, axis=1)[:, None]
+        for others in _slices(centers):
+            lengths_of_both = lengths + np.sum(centers[others] ** 2, axis=1)
+            squares = lengths_of_both - 2 * samples[rows] @ centers[others].T
+            # A copy is in a ball of radius 0, whatever rounding makes of its distance.
+            inside = squares <= radii[others] ** 2 + _ROUNDING * lengths_of_both
+            covered[rows] |= inside.any(axis=1)
+    return float(covered.mean())
 
 
 def _slices(array: np.ndarray) -> list[slice]:
