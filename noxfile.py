@@ -24,6 +24,7 @@ BACKEND_TESTS = [
         "predictions",
         "samplers",
         "checkpoints",
+        "conditioning",
         "diffusion",
     )
 ]

@@ -191,6 +191,15 @@ def test_every_sample_comes_once_in_an_epoch(num_samples, batch_size, seed, epoc
     assert {len(batches[index]) for index in range(len(batches) - 1)} <= {batch_size}
 
 
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_arrays_of_a_tuple_stay_together(num_samples, batch_size):
+    numbers = np.arange(num_samples)
+    batches = imagegen.ShuffledBatches((numbers, 10 * numbers), batch_size, seed=0)
+    (first, second), *nothing = batches[len(batches) - 1]
+    assert not nothing
+    np.testing.assert_array_equal(10 * first, second)
+
+
 @given(st.integers(0, 2**32), st.integers(0, 9), st.integers(0, 9))
 def test_the_order_depends_on_seed_and_epoch_alone(seed, epoch, other):
     batches, again = (imagegen.ShuffledBatches(np.arange(99), 99, seed=seed) for _ in range(2))
@@ -236,10 +245,17 @@ def test_there_is_no_batch_after_the_last():
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("array", []), ("batch_size", 0), ("seed", -1), ("epoch", -1)]
+    ("argument", "value"),
+    [
+        ("arrays", []),
+        ("arrays", (np.zeros(2), np.zeros(3))),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("epoch", -1),
+    ],
 )
 def test_batches_refuse_what_they_cannot_do(argument, value):
-    arguments = {"array": [1.0], "batch_size": 1, "seed": 0} | {argument: value}
+    arguments = {"arrays": [1.0], "batch_size": 1, "seed": 0} | {argument: value}
     epoch = arguments.pop("epoch", 0)
     with pytest.raises(ValueError, match=f"`{argument}` must"):
         imagegen.ShuffledBatches(**arguments).epoch = epoch

@@ -22,8 +22,9 @@ ALLOWED = {
     "animation": "images",
     "captioned": "",
     "checkpoints": "",
+    "conditioning": "",
     "datasets": "captioned _oxford _download",
-    "diffusion": "schedules predictions samplers images presets _jit",
+    "diffusion": "schedules predictions samplers conditioning images presets _jit",
     "discrete": "schedules",
     "editing": "schedules samplers images interpolation",
     # The weights of the networks that features come from: a download, or else a preset.

@@ -15,6 +15,9 @@ from imagegen.captioned import draw_flowers as draw_flowers
 from imagegen.captioned import sample_attributes as sample_attributes
 from imagegen.checkpoints import Checkpoint as Checkpoint
 from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
+from imagegen.conditioning import Guidance as Guidance
+from imagegen.conditioning import LabelEncoder as LabelEncoder
+from imagegen.conditioning import guide as guide
 from imagegen.diffusion import DiffusionModel as DiffusionModel
 from imagegen.discrete import DiscreteSchedule as DiscreteSchedule
 from imagegen.discrete import constant_betas as constant_betas

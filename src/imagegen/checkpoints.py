@@ -135,7 +135,7 @@ def _seed_states(model: keras.Model) -> list[keras.Variable]:
 
 
 class ShuffledBatches(keras.utils.PyDataset):
-    """Batches of an array, shuffled in every epoch in an order that can be repeated.
+    """Batches of arrays, shuffled in every epoch in an order that can be repeated.
 
     The order is a function of the seed and the epoch alone. `fit` shuffles arrays by itself, but
     in an order that depends on all that was drawn before, which a program that starts again can't
@@ -143,12 +143,13 @@ class ShuffledBatches(keras.utils.PyDataset):
     divide. Call `fit` with `shuffle=False`, or Keras shuffles the batches among themselves.
 
     Args:
-        array: Samples `(num_samples, ...)`, such as pictures.
+        arrays: Samples `(num_samples, ...)`, such as pictures; or a tuple of arrays of one length,
+            such as pictures and tokens, which are shuffled alike.
         batch_size: Samples in a batch.
         seed: A non-negative integer.
 
     Raises:
-        ValueError: If the array is empty or a number is out of range.
+        ValueError: If an array is empty, the lengths differ or a number is out of range.
 
     Example:
         ```python
@@ -160,26 +161,32 @@ class ShuffledBatches(keras.utils.PyDataset):
         ```
     """
 
-    def __init__(self, array: Any, batch_size: int, *, seed: int):
+    def __init__(self, arrays: Any, batch_size: int, *, seed: int):
         super().__init__()
-        self.array = np.asarray(array)
-        if self.array.ndim == 0 or not len(self.array):
+        self.arrays = tuple(map(np.asarray, arrays if isinstance(arrays, tuple) else (arrays,)))
+        shapes = [array.shape for array in self.arrays]
+        if len({shape[:1] for shape in shapes}) != 1 or shapes[0][:1] in ((), (0,)):
             raise ValueError(
-                f"`array` must hold at least one sample. Received: shape {self.array.shape}"
+                "`arrays` must hold at least one sample, and equally many each. "
+                f"Received: shapes {shapes}"
             )
+        self._alone = not isinstance(arrays, tuple)
         self.batch_size = check_integer(batch_size, "batch_size", minimum=1)
         self.seed = check_integer(seed, "seed", minimum=0)
         self.epoch = 0
         self._running = False
 
     def __len__(self) -> int:
-        return math.ceil(len(self.array) / self.batch_size)
+        return math.ceil(len(self.arrays[0]) / self.batch_size)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be from 0 to {len(self) - 1}. Received: index={index}")
         start = index * self.batch_size
-        return self.array[self._order[start : start + self.batch_size]]
+        chosen = self._order[start : start + self.batch_size]
+        batch = tuple(array[chosen] for array in self.arrays)
+        # A tuple in a tuple: Keras takes the second of a plain pair for targets.
+        return batch[0] if self._alone else (batch,)
 
     @property
     def epoch(self) -> int:
@@ -189,7 +196,7 @@ class ShuffledBatches(keras.utils.PyDataset):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch = check_integer(epoch, "epoch", minimum=0)
-        self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.array))
+        self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.arrays[0]))
 
     def on_epoch_begin(self) -> None:
         self._running = True

@@ -8,6 +8,7 @@ from typing import Any, Self
 from imagegen import presets
 from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._jit import compiled
+from imagegen.conditioning import Guidance, guide
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
 from imagegen.samplers import (
     DDIM,
@@ -46,10 +47,17 @@ class DiffusionModel(keras.Model):
     Beside the network that learns, the model holds `averaged`: the same network, with weights
     that are an exponential moving average of the learning ones. Everything but training uses it.
 
+    With an `encoder`, pictures come with prompts: `fit((images, encoder.tokens(prompts)))`.
+
     Args:
         network: A functional Keras model of `[noisy, noise_rates]`, such as `imagegen.UNet`.
             The first input's shape is that of a sample. The second is `(1, ..., 1)`, of the same
-            rank. The output has the shape of a sample.
+            rank. The output has the shape of a sample. With an `encoder`, what that returns is
+            the third input, and more when it returns a list.
+        encoder: What turns prompts into conditions, such as `imagegen.LabelEncoder`; it learns
+            together with the network. `None` is for a model that takes no prompts.
+        prompt_dropout: The share of the training pictures, from 0 to 1, whose prompt is replaced
+            by the empty one. So the model learns to do without, which guidance needs.
         schedule: The rates of noise and signal at every time.
         prediction: What the network's output means.
         loss: The name of a Keras loss, or a loss, between the output and its target. The book
@@ -89,6 +97,8 @@ class DiffusionModel(keras.Model):
         self,
         network: keras.Model,
         *,
+        encoder: Any = None,
+        prompt_dropout: float = 0.1,
         schedule: Schedule = CosineSchedule(),
         prediction: Prediction = NoisePrediction(),
         loss: str | keras.losses.Loss = "mean_absolute_error",
@@ -100,8 +110,10 @@ class DiffusionModel(keras.Model):
         # The mathematics around the network stays in float32, whatever the policy: half precision
         # can't hold the levels of a picture. The network's own layers follow the policy.
         super().__init__(**{"dtype": "float32"} | kwargs)
-        self.sample_shape = _sample_shape(network)
+        self.sample_shape = _sample_shape(network, encoder)
         self.network = network
+        self.encoder: Any = encoder
+        self.prompt_dropout = check_number(prompt_dropout, "prompt_dropout", minimum=0, maximum=1)
         self._schedule = schedule
         self.prediction = prediction
         self.loss_function = _elementwise(loss)
@@ -114,9 +126,8 @@ class DiffusionModel(keras.Model):
         self.normalizer.build((None, *self.sample_shape))
         # A second network and not the optimizer's `use_ema`, with which a second `fit` fails on
         # JAX: live and averaged weights must never share a buffer.
-        self.averaged = network.__class__.from_config(network.get_config())
-        self.averaged.trainable = False
-        self.averaged.set_weights(network.get_weights())
+        self.averaged = _frozen_copy(network)
+        self.averaged_encoder: Any = None if encoder is None else _frozen_copy(encoder)
         self.steps_averaged = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="steps_averaged"
         )
@@ -139,6 +150,8 @@ class DiffusionModel(keras.Model):
         return {
             "name": self.name,
             "network": serialize(self.network),
+            "encoder": serialize(self.encoder),
+            "prompt_dropout": self.prompt_dropout,
             "schedule": serialize(self.schedule),
             "prediction": serialize(self.prediction),
             "weighting": serialize(self.weighting),
@@ -150,7 +163,8 @@ class DiffusionModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        for key in {"network", "schedule", "prediction", "weighting"} & config.keys():
+        keys = {"network", "encoder", "schedule", "prediction", "weighting"}
+        for key in keys & config.keys():
             config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
         config["loss"] = keras.losses.deserialize(config["loss"], custom_objects)
         return cls(**config)
@@ -192,24 +206,35 @@ class DiffusionModel(keras.Model):
         Returns:
             The file's sha256.
         """
-        learning = self.network.get_weights()
-        self.network.set_weights(self.averaged.get_weights())
+        learning = [(live, live.get_weights()) for live, _ in self._averages()]
+        for live, averaged in self._averages():
+            live.set_weights(averaged.get_weights())
         try:
             return presets.save_preset(self, path)
         finally:
-            self.network.set_weights(learning)
+            for live, weights in learning:
+                live.set_weights(weights)
 
     def call(self, images: Any, training: bool = False) -> tuple[Any, Any, Any, Any]:
         """Adds noise to pictures and lets the network find it.
 
         Args:
-            images: Pictures `(batch, height, width, channels)` with values in `value_range`.
+            images: Pictures `(batch, height, width, channels)` with values in `value_range`, or
+                with an `encoder`, a tuple of pictures and tokens.
             training: Whether to use the learning network, in training mode.
 
         Returns:
             The estimated clean samples, the network's output and its target, all normalized and
             float32, of the shape of `images`, and the weights of the loss, one a sample.
         """
+        tokens = None
+        if self.encoder is not None:
+            if not isinstance(images, list | tuple) or len(images) != 2:
+                raise ValueError(
+                    "A model with an encoder is trained on a tuple of pictures and tokens. "
+                    f"Received: {type(images).__name__}"
+                )
+            images, tokens = images
         clean = self._normalized(images)
         batch_size = ops.shape(clean)[0]
         noise = keras.random.normal(ops.shape(clean), seed=self.seed_generator)
@@ -218,7 +243,8 @@ class DiffusionModel(keras.Model):
         noise_rates, signal_rates = self.schedule(self.schedule.training_times(uniform))
         noisy = signal_rates * clean + noise_rates * noise
         network = self.network if training else self.averaged
-        output = _output(network, noisy, noise_rates, signal_rates, training=training)
+        conditions = [] if tokens is None else self._conditions(tokens, training)
+        output = _output(network, noisy, noise_rates, signal_rates, conditions, training=training)
         estimate = self.prediction.denoised(noisy, output, noise_rates, signal_rates)
         target = self.prediction.target(clean, noise, noise_rates, signal_rates)
         weights = self.weighting(self.prediction, noise_rates, signal_rates)
@@ -244,7 +270,8 @@ class DiffusionModel(keras.Model):
         """Returns the loss between the network's output and its target, and moves the averages."""
         if y is not None or sample_weight is not None:
             raise ValueError(
-                "`fit` and `evaluate` take the pictures alone. Received: targets or sample weights"
+                "`fit` and `evaluate` take the pictures alone, or a tuple of pictures and tokens. "
+                "Received: targets or sample weights"
             )
         _, output, target, weights = y_pred
         if training:
@@ -253,12 +280,13 @@ class DiffusionModel(keras.Model):
         weights = ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1))
         return sum(self.losses, start=ops.mean(weights * errors))
 
-    def denoise(self, noisy: Any, time: Any) -> Any:
+    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
         """Returns the clean samples that the averaged network sees in noisy ones.
 
         Args:
             noisy: Normalized noisy samples `(batch, ...)`, float32.
             time: The diffusion time in `[0, 1]`, a scalar or one a sample, `(batch,)`.
+            conditions: What `encode` returned for one prompt a sample. `None` is the empty prompt.
 
         Returns:
             Normalized clean samples, float32 of the shape of `noisy`.
@@ -268,13 +296,122 @@ class DiffusionModel(keras.Model):
         times = ops.broadcast_to(times, (ops.shape(noisy)[0],))
         times = ops.reshape(times, (-1,) + (1,) * len(self.sample_shape))
         noise_rates, signal_rates = self.schedule(times)
-        output = _output(self.averaged, noisy, noise_rates, signal_rates, training=False)
+        if conditions is None:
+            conditions = self._conditions_of_nothing(ops.shape(noisy)[0])
+        output = _output(
+            self.averaged, noisy, noise_rates, signal_rates, conditions, training=False
+        )
         return self.prediction.denoised(noisy, output, noise_rates, signal_rates)
+
+    def encode(self, prompts: str | Sequence[Any]) -> list[np.ndarray]:
+        """Returns what prompts become before the network sees them.
+
+        The arrays can be mixed, and given to `generate` in the place of prompts.
+
+        Args:
+            prompts: A prompt or several, or their tokens.
+
+        Returns:
+            float32 arrays `(num_prompts, ...)`, one for each further input of the network.
+
+        Raises:
+            ValueError: If the model has no encoder, or the encoder doesn't know a prompt.
+
+        Example:
+            ```python
+            import imagegen
+
+            network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4)
+            encoder = imagegen.LabelEncoder(["daisy", "rose"], 4)
+            model = imagegen.DiffusionModel(network, encoder=encoder)
+            (vectors,) = model.encode(["rose", "daisy"])
+            assert vectors.shape == (2, 4)
+            ```
+        """
+        if self.encoder is None:
+            raise ValueError(
+                "`prompts` are for models that have an encoder, and this one has none. "
+                f"Received: prompts={prompts!r}"
+            )
+        prompts = [prompts] if isinstance(prompts, str) else prompts
+        tokens = self.averaged_encoder.tokens(prompts)
+        conditions = _listed(self.averaged_encoder(tokens, training=False))
+        return [ops.convert_to_numpy(ops.cast(array, "float32")) for array in conditions]
+
+    def guidance(
+        self,
+        prompts: Any,
+        negative_prompts: Any = None,
+        guidance_scale: float = 3.0,
+        *,
+        num_images: int | None = None,
+    ) -> Guidance:
+        """Returns what `run` needs to paint what prompts say.
+
+        Args:
+            prompts: A prompt or several, one a picture, or what `encode` returned.
+            negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
+                or what `encode` returned. `None` is the empty prompt.
+            guidance_scale: How firmly the prompts are followed, at least 0. 1 is the model as it
+                learned, without a push away from the negative prompts.
+            num_images: How many pictures there are, when one prompt shall serve all of them.
+
+        Raises:
+            ValueError: If the model has no encoder, it doesn't know a prompt, or the numbers of
+                prompts don't fit.
+        """
+        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
+        positive = self._checked_conditions(prompts, "prompts", num_images)
+        count = len(positive[0])
+        negative = self._checked_conditions(
+            "" if negative_prompts is None else negative_prompts, "negative_prompts", count
+        )
+        return Guidance(positive, negative, ops.convert_to_tensor(scale, "float32"))
+
+    def _checked_conditions(self, prompts: Any, name: str, count: int | None) -> tuple[Any, ...]:
+        """Encoded prompts as tensors; one prompt is repeated to `count`."""
+        encoded = isinstance(prompts, list | tuple) and prompts and np.ndim(prompts[0]) > 0
+        arrays = prompts if encoded else self.encode(prompts)
+        shapes = [tuple(tensor.shape[1:]) for tensor in self.network.inputs[2:]]
+        arrays = [check_finite(array, name) for array in arrays]
+        if [array.shape[1:] for array in arrays] != shapes or len({*map(len, arrays)}) != 1:
+            raise ValueError(
+                f"`{name}` must be prompts, or arrays (num_prompts, ...) with the rest of the "
+                f"shape {shapes}. Received: shapes {[array.shape for array in arrays]}"
+            )
+        if not len(arrays[0]):
+            raise ValueError(f"`{name}` must hold at least one prompt. Received: none")
+        if count is not None and len(arrays[0]) not in (1, count):
+            raise ValueError(
+                f"`{name}` must be one for all {count} pictures or one for each. "
+                f"Received: {len(arrays[0])}"
+            )
+        repeats = (count or 1) if len(arrays[0]) == 1 else 1
+        return tuple(
+            ops.convert_to_tensor(np.repeat(array, repeats, axis=0), "float32") for array in arrays
+        )
+
+    def _conditions(self, tokens: Any, training: bool) -> list[Any]:
+        if not training:
+            return _listed(self.averaged_encoder(tokens, training=False))
+        tokens = ops.convert_to_tensor(tokens, "int32")
+        kept_shape = (ops.shape(tokens)[0],) + (1,) * (len(tokens.shape) - 1)
+        kept = keras.random.uniform(kept_shape, seed=self.seed_generator) >= self.prompt_dropout
+        tokens = ops.where(kept, tokens, self.encoder.empty)
+        return _listed(self.encoder(tokens, training=True))
+
+    def _conditions_of_nothing(self, count: Any) -> list[Any]:
+        if self.encoder is None:
+            return []
+        empty = self.averaged_encoder.empty
+        return self._conditions(ops.broadcast_to(empty, (count, *empty.shape)), training=False)
 
     def generate(
         self,
-        num_images: int,
+        prompts: Any,
         *,
+        negative_prompts: Any = None,
+        guidance_scale: float = 3.0,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
@@ -283,15 +420,23 @@ class DiffusionModel(keras.Model):
         """Generates pictures from noise.
 
         The first call with a number of pictures and a sampler compiles one program; it serves
-        every number of steps and survives further training. The same seed gives the same
-        pictures, and picture i is the same however many are asked for.
+        every number of steps, every prompt and every guidance scale, and survives further
+        training. The same seed gives the same pictures, and picture i is the same however many are
+        asked for.
 
         Args:
-            num_images: How many pictures, at least 1.
+            prompts: How many pictures, at least 1. For a model with an encoder also a prompt, or
+                several, one a picture, or what `encode` returned. Given a number, such a model
+                paints what it likes.
+            negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
+                or what `encode` returned.
+            guidance_scale: How firmly the prompts are followed, at least 0. At 1 the model paints
+                what it learned; above, what sets the prompts apart from the negative ones, at
+                twice the work. It is not used without prompts.
             num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
-            noise: Standard normal noise to start from, `(num_images, ...)`, in the place of noise
+            noise: Standard normal noise to start from, one sample a picture, in the place of noise
                 drawn from the seed: a way through noise, or what `ddim_inversion` returned.
 
         Returns:
@@ -311,15 +456,18 @@ class DiffusionModel(keras.Model):
             ```
         """
         check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
+        count, guidance = self._subjects(prompts, negative_prompts, guidance_scale)
         chunk = math.ceil(num_steps / _PROGRESS_CHUNKS)
-        for noisy, _ in self._sample(num_images, num_steps, sampler, seed, noise, chunk):
+        for noisy, _ in self._sample(count, guidance, num_steps, sampler, seed, noise, chunk):
             final = noisy
         return self.to_images(final)
 
     def generate_steps(
         self,
-        num_images: int,
+        prompts: Any,
         *,
+        negative_prompts: Any = None,
+        guidance_scale: float = 3.0,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
@@ -327,7 +475,9 @@ class DiffusionModel(keras.Model):
         """Generates pictures as `generate` does, and yields every step of the way.
 
         Args:
-            num_images: How many pictures, at least 1.
+            prompts: How many pictures, at least 1, or prompts as `generate` takes them.
+            negative_prompts: What the pictures shall not show, as `generate` takes it.
+            guidance_scale: How firmly the prompts are followed, at least 0.
             num_steps: Steps from noise to picture, from 1 to 1000.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -340,19 +490,33 @@ class DiffusionModel(keras.Model):
             ValueError: If an argument is out of range.
             FloatingPointError: If the network gives NaN or infinity.
         """
-        for noisy, clean in self._sample(num_images, num_steps, sampler, seed, None, 1):
+        count, guidance = self._subjects(prompts, negative_prompts, guidance_scale)
+        for noisy, clean in self._sample(count, guidance, num_steps, sampler, seed, None, 1):
             yield self.to_images(noisy), self.to_images(clean)
+
+    def _subjects(
+        self, prompts: Any, negative_prompts: Any, guidance_scale: float
+    ) -> tuple[int, Guidance | None]:
+        """How many pictures there shall be, and of what."""
+        if isinstance(prompts, int | np.integer):
+            count = check_integer(prompts, "prompts", minimum=1)
+            if negative_prompts is None:
+                return count, None
+            prompts = [""] * count
+        guidance = self.guidance(prompts, negative_prompts, guidance_scale)
+        return len(guidance.positive[0]), guidance
 
     def _sample(
         self,
         num_images: int,
+        guidance: Guidance | None,
         num_steps: int,
         sampler: Sampler,
         seed: int | None,
         noise: Any,
         chunk: int,
     ) -> Iterator[tuple[Any, Any]]:
-        shape = (check_integer(num_images, "num_images", minimum=1), *self.sample_shape)
+        shape = (num_images, *self.sample_shape)
         seed = checked_seed(seed)
         table = levels(self.schedule, num_steps)
         if noise is None:
@@ -363,7 +527,9 @@ class DiffusionModel(keras.Model):
         # The deviation that normalized data have at the first level.
         noisy = ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]), "float32")
         state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
-        yield from self.run(noisy, state, table, 0, num_steps, sampler=sampler, chunk=chunk)
+        yield from self.run(
+            noisy, state, table, 0, num_steps, sampler=sampler, guidance=guidance, chunk=chunk
+        )
 
     def run(
         self,
@@ -374,6 +540,7 @@ class DiffusionModel(keras.Model):
         stop: int,
         *,
         sampler: Sampler,
+        guidance: Guidance | None = None,
         chunk: int | None = None,
         label: str = "generate",
     ) -> Iterator[tuple[Any, Any]]:
@@ -389,6 +556,8 @@ class DiffusionModel(keras.Model):
             start: The first step.
             stop: One past the last step.
             sampler: How a step is taken.
+            guidance: What the pictures shall show, as the method `guidance` returns it. `None`
+                leaves it to the model.
             chunk: How many steps there are between two yields; about a tenth of all by default.
             label: What the progress bar says.
 
@@ -404,23 +573,41 @@ class DiffusionModel(keras.Model):
             for first in range(start, stop, chunk):
                 last = min(first + chunk, stop)
                 steps = (ops.convert_to_tensor(step, "int32") for step in (first, last))
-                noisy, clean, state = run(noisy, state, table, *steps, *bounds)
+                noisy, clean, state = run(noisy, state, table, *steps, *bounds, guidance)
                 yield noisy, clean
                 bar.update(last - first)
 
     def _program(self, sampler: Sampler) -> Any:
         def run(
-            noisy: Any, state: Any, table: Any, start: Any, stop: Any, low: Any, high: Any
+            noisy: Any,
+            state: Any,
+            table: Any,
+            start: Any,
+            stop: Any,
+            low: Any,
+            high: Any,
+            guidance: Guidance | None,
         ) -> tuple[Any, Any, Any]:
             def denoise(noisy: Any, time: Any) -> Any:
-                return ops.clip(self.denoise(noisy, time), low, high)
+                return ops.clip(self._guided(noisy, time, guidance), low, high)
 
             return advance(sampler, denoise, noisy, state, table, start, stop)
 
         key = (sampler, self.schedule, self.prediction)
         if key not in self._programs:
-            self._programs[key] = compiled(run, self.averaged.variables)
+            variables = [variable for _, copy in self._averages() for variable in copy.variables]
+            self._programs[key] = compiled(run, variables)
         return self._programs[key]
+
+    def _guided(self, noisy: Any, time: Any, guidance: Guidance | None) -> Any:
+        if guidance is None:
+            return self.denoise(noisy, time)
+        pairs = zip(guidance.positive, guidance.negative, strict=True)
+        both = self.denoise(
+            ops.concatenate([noisy, noisy]), time, [ops.concatenate(pair) for pair in pairs]
+        )
+        positive, negative = ops.split(both, 2)
+        return guide(positive, negative, guidance.scale)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest normalized value of a channel."""
@@ -487,10 +674,16 @@ class DiffusionModel(keras.Model):
         # the last tenth of a short training, and over a fixed window of a long one.
         steps = self.steps_averaged
         kept = ops.minimum(self.averaging, (1 + steps) / (10 + steps))
-        for averaged, live in zip(self.averaged.weights, self.network.weights, strict=True):
-            live = ops.stop_gradient(live)
-            averaged.assign(kept * averaged + (1 - kept) * ops.cast(live, averaged.dtype))
+        for learning, copy in self._averages():
+            for averaged, live in zip(copy.weights, learning.weights, strict=True):
+                live = ops.stop_gradient(live)
+                averaged.assign(kept * averaged + (1 - kept) * ops.cast(live, averaged.dtype))
         steps.assign(steps + 1)
+
+    def _averages(self) -> list[tuple[Any, Any]]:
+        """What learns, and its averaged copy."""
+        encoders = [] if self.encoder is None else [(self.encoder, self.averaged_encoder)]
+        return [(self.network, self.averaged), *encoders]
 
     def _check_adapted(self) -> None:
         if self.value_range is None:
@@ -510,12 +703,30 @@ class DiffusionModel(keras.Model):
 
 
 def _output(
-    network: keras.Model, noisy: Any, noise_rates: Any, signal_rates: Any, *, training: bool
+    network: keras.Model,
+    noisy: Any,
+    noise_rates: Any,
+    signal_rates: Any,
+    conditions: Sequence[Any],
+    *,
+    training: bool,
 ) -> Any:
     # To unit variance, which changes nothing where a schedule preserves it. A network so sees the
     # same of every schedule: how noisy a sample is, from 0 to 1.
     scale = ops.rsqrt(noise_rates**2 + signal_rates**2)
-    return ops.cast(network([noisy * scale, noise_rates * scale], training=training), "float32")
+    inputs = [noisy * scale, noise_rates * scale, *conditions]
+    return ops.cast(network(inputs, training=training), "float32")
+
+
+def _frozen_copy(layer: Any) -> Any:
+    copy = layer.__class__.from_config(layer.get_config())
+    copy.trainable = False
+    copy.set_weights(layer.get_weights())
+    return copy
+
+
+def _listed(conditions: Any) -> list[Any]:
+    return list(conditions) if isinstance(conditions, list | tuple) else [conditions]
 
 
 def _elementwise(loss: str | keras.losses.Loss) -> Any:
@@ -539,13 +750,22 @@ def _checked_range(value_range: Sequence[float] | None) -> tuple[float, float] |
     return low, high
 
 
-def _sample_shape(network: keras.Model) -> tuple[int, ...]:
+def _sample_shape(network: keras.Model, encoder: Any) -> tuple[int, ...]:
     inputs = getattr(network, "inputs", None) or []
     shapes = [tuple(tensor.shape[1:]) for tensor in inputs]
-    if len(shapes) != 2 or shapes[1] != (1,) * len(shapes[0]):
+    if len(shapes) < 2 or shapes[1] != (1,) * len(shapes[0]):
         raise ValueError(
             "`network` must be a functional Keras model of [noisy, noise_rates], in which the "
             "noise rates have the rank of the noisy samples and the size 1 everywhere. "
             f"Received: {network!r} with input shapes {shapes}"
+        )
+    conditions: list[Any] = []
+    if encoder is not None:
+        conditions = _listed(encoder(ops.convert_to_tensor(encoder.empty[None])))
+    given = [tuple(array.shape[1:]) for array in conditions]
+    if shapes[2:] != given:
+        raise ValueError(
+            "`network` must have one more input for everything that the encoder returns. "
+            f"Received: further inputs of the shapes {shapes[2:]}, and from the encoder {given}"
         )
     return shapes[0]

@@ -36,13 +36,16 @@ class UNet(keras.Model):
         norm: `"batch"` or `"group"`. Group normalization takes groups of 16 channels.
         embedding_dim: Size of the embedding of the noise rate that reaches every block. `None`
             leaves it out.
+        condition_dim: Length of a vector that says what the picture shall show, which becomes a
+            third input. It reaches every block together with the noise rate, so `embedding_dim`
+            is needed. `None` leaves it out.
         attention_resolutions: Heights at which each block is followed by self-attention, in
             patches.
         dropout: Rate of dropout in each block, in `[0, 1)`.
 
     Call arguments:
-        inputs: A list of noisy pictures `(batch, image_size, image_size, channels)` and noise
-            rates `(batch, 1, 1, 1)`.
+        inputs: A list of noisy pictures `(batch, image_size, image_size, channels)`, noise rates
+            `(batch, 1, 1, 1)` and, with `condition_dim`, vectors `(batch, condition_dim)`.
 
     Returns:
         The prediction, float32 of the pictures' shape. It is 0 before training.
@@ -74,6 +77,7 @@ class UNet(keras.Model):
         patch_size: int = 1,
         norm: str = "batch",
         embedding_dim: int | None = None,
+        condition_dim: int | None = None,
         attention_resolutions: Collection[int] = (),
         dropout: float = 0.0,
         **kwargs: Any,
@@ -88,11 +92,19 @@ class UNet(keras.Model):
             "embedding_dim": None
             if embedding_dim is None
             else check_integer(embedding_dim, "embedding_dim", minimum=2),
+            "condition_dim": None
+            if condition_dim is None
+            else check_integer(condition_dim, "condition_dim", minimum=1),
             "attention_resolutions": sorted(attention_resolutions),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
         }
         if not config["widths"]:
             raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
+        if condition_dim is not None and embedding_dim is None:
+            raise ValueError(
+                "`embedding_dim` must be given with `condition_dim`: the condition reaches the "
+                f"blocks with it. Received: condition_dim={condition_dim}, embedding_dim=None"
+            )
         divisor = patch_size * 2 ** (len(config["widths"]) - 1)
         if image_size % divisor:
             raise ValueError(
@@ -106,8 +118,10 @@ class UNet(keras.Model):
                 f"Received: attention_resolutions={attention_resolutions!r}"
             )
         noisy = keras.Input((image_size, image_size, channels), name="noisy")
-        noise_rates = keras.Input((1, 1, 1), name="noise_rates")
-        super().__init__([noisy, noise_rates], _unet(noisy, noise_rates, **config), **kwargs)
+        inputs = [noisy, keras.Input((1, 1, 1), name="noise_rates")]
+        if condition_dim is not None:
+            inputs.append(keras.Input((condition_dim,), name="condition"))
+        super().__init__(inputs, _unet(*inputs, **config), **kwargs)
         self.config = config
 
     def get_config(self) -> dict[str, Any]:
@@ -122,6 +136,7 @@ class UNet(keras.Model):
 def _unet(
     noisy: Any,
     noise_rates: Any,
+    condition: Any = None,
     *,
     image_size: int,
     widths: list[int],
@@ -130,11 +145,12 @@ def _unet(
     patch_size: int,
     norm: str,
     embedding_dim: int | None,
+    condition_dim: int | None,
     attention_resolutions: Collection[int],
     dropout: float,
 ) -> Any:
     resolution = image_size // patch_size
-    embedding = None if embedding_dim is None else _embed(noise_rates, embedding_dim)
+    embedding = None if embedding_dim is None else _embed(noise_rates, condition, embedding_dim)
 
     def stage_block(x: Any, width: int) -> Any:
         x = _residual_block(x, width, embedding, norm, dropout)
@@ -166,10 +182,17 @@ def _unet(
     return DepthToSpace(patch_size, dtype="float32")(x)
 
 
-def _embed(noise_rates: Any, embedding_dim: int) -> Any:
+def _embed(noise_rates: Any, condition: Any, embedding_dim: int) -> Any:
     x = SinusoidalEmbedding(embedding_dim)(noise_rates)
     x = layers.Dense(embedding_dim, activation="swish")(x)
-    return layers.Dense(embedding_dim, activation="swish")(x)
+    x = layers.Dense(embedding_dim)(x)
+    if condition is not None:
+        # A kernel of zeros: at first the condition says nothing, and it can be added to a network
+        # that was trained without one.
+        condition = layers.Reshape((1, 1, condition.shape[-1]))(condition)
+        projection = layers.Dense(embedding_dim, kernel_initializer="zeros", name="condition_in")
+        x = layers.Add()([x, projection(condition)])
+    return layers.Activation("swish")(x)
 
 
 def _residual_block(x: Any, width: int, embedding: Any, norm: str, dropout: float) -> Any:

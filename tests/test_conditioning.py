@@ -1,0 +1,297 @@
+import imagegen
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+from strategies import normal
+
+SIZE = 8
+NAMES = ("dark", "bright")
+
+
+def pictures(count: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Dark pictures of class 0 and bright ones of class 1, with a little noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count, dtype="int32") % 2
+    images = 40 + 160 * labels[:, None, None, None] + rng.integers(-20, 21, (count, SIZE, SIZE, 3))
+    return images.astype("uint8"), labels
+
+
+def conditional_model(*, random_weights: bool = True, **options) -> imagegen.DiffusionModel:
+    keras.utils.set_random_seed(0)
+    network = imagegen.UNet(SIZE, [8], 1, norm="group", embedding_dim=8, condition_dim=6)
+    model = imagegen.DiffusionModel(
+        network,
+        encoder=imagegen.LabelEncoder(NAMES, 6),
+        prediction=imagegen.VelocityPrediction(),
+        loss="mean_squared_error",
+        **options,
+    )
+    model.normalizer.adapt(pictures()[0])
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    if random_weights:  # The first projection and the last kernel are 0 at first.
+        for net in (model.network, model.averaged):
+            for layer in ("condition_in", "head"):
+                kernel = net.get_layer(layer).kernel
+                kernel.assign(0.5 * normal(9, *kernel.shape))
+    return model
+
+
+def values(layer) -> list[np.ndarray]:
+    return [ops.convert_to_numpy(variable) for variable in layer.weights]
+
+
+# The encoder of labels
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=9, unique=True), st.data())
+def test_a_name_has_the_number_of_its_place(names, data):
+    encoder = imagegen.LabelEncoder(names, 2)
+    chosen = data.draw(st.lists(st.integers(0, len(names) - 1), min_size=1))
+    tokens = encoder.tokens([names[index] for index in chosen])
+    assert tokens.tolist() == chosen == encoder.tokens(np.array(chosen)).tolist()
+    assert encoder.tokens([""])[0] == encoder.empty == len(names)
+
+
+def test_every_name_and_the_empty_one_have_their_own_vector():
+    encoder = imagegen.LabelEncoder(["rose", "daisy", "iris"], 5)
+    vectors = ops.convert_to_numpy(encoder(encoder.tokens(["iris", "rose", "", "daisy"])))
+    np.testing.assert_array_equal(vectors, values(encoder)[0][[2, 0, 3, 1]])
+    assert len(np.unique(vectors, axis=0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("rosy", "Did you mean 'rose'"),
+        ("Rose", "Did you mean 'rose'"),
+        (2, "from 0 to 1"),
+        (-1, "0"),
+    ],
+)
+def test_an_unknown_class_is_named(prompt, message):
+    with pytest.raises(ValueError, match=message):
+        imagegen.LabelEncoder(["rose", "daisy"], 3).tokens([prompt])
+
+
+@pytest.mark.parametrize("names", [[], [""], ["a", "a"], [3]])
+def test_names_that_are_no_names_are_refused(names):
+    with pytest.raises(ValueError, match="`names`"):
+        imagegen.LabelEncoder(names, 3)
+
+
+# Guidance
+
+
+numbers = st.floats(-100, 100, width=32)
+
+
+@given(numbers, numbers)
+def test_guidance_of_scale_1_is_the_estimate_itself(positive, negative):
+    assert imagegen.guide(np.float32(positive), np.float32(negative), 1.0) == np.float32(positive)
+
+
+@given(numbers, numbers, st.floats(0, 20))
+def test_guidance_extends_the_line_from_negative_to_positive(positive, negative, scale):
+    guided = imagegen.guide(positive, negative, scale)
+    assert guided == pytest.approx((1 - scale) * negative + scale * positive, abs=1e-9)
+
+
+def test_guided_normal_distributions_are_sampled_by_their_product():
+    # Two normal distributions of the same variance v, means a and b: guidance of scale w samples
+    # from p_a^w p_b^(1 - w), a normal distribution with the mean b + w (a - b) and the variance v.
+    from imagegen.samplers import advance, initial_noise, levels
+
+    schedule, variance, means, scale = imagegen.CosineSchedule(0.001, 1.0), 0.25, (0.3, -0.2), 2.5
+
+    def exact(mean, noisy, time):
+        noise, signal = schedule(time)
+        gain = variance * signal / (variance * signal**2 + noise**2)
+        return mean + gain * (noisy - signal * mean)
+
+    def denoise(noisy, time):
+        return imagegen.guide(*(exact(mean, noisy, time) for mean in means), scale)
+
+    noise = ops.convert_to_tensor(initial_noise(4000, (1,), 0))
+    table, sampler = levels(schedule, 200), imagegen.Heun()
+    state = sampler.init(noise, ops.convert_to_tensor(0, "int32"))
+    bounds = (ops.convert_to_tensor(step, "int32") for step in (0, 200))
+    samples, *_ = advance(sampler, denoise, noise, state, ops.convert_to_tensor(table), *bounds)
+    samples = ops.convert_to_numpy(samples)
+    noise = ops.convert_to_numpy(noise)
+    expected = means[1] + scale * (means[0] - means[1]) + noise * variance**0.5
+    np.testing.assert_allclose(samples, expected, atol=0.02)
+
+
+def test_scale_1_denoises_as_the_conditional_model_does():
+    model, (images, labels) = conditional_model(), pictures(6)
+    noisy = ops.convert_to_tensor(model.to_samples(images))
+    guidance = model.guidance(labels, guidance_scale=1.0)
+    alone = model.denoise(noisy, 0.7, guidance.positive)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model._guided(noisy, 0.7, guidance)),
+        ops.convert_to_numpy(alone),
+        atol=1e-5,
+    )
+    other = model.denoise(noisy, 0.7, guidance.negative)
+    assert np.abs(ops.convert_to_numpy(alone - other)).max() > 0.01
+
+
+def test_a_larger_scale_moves_away_from_the_negative_prompt():
+    model = conditional_model()
+    options = {"num_steps": 1, "seed": 0}
+    towards, nothing, away = (
+        model.generate(["dark"], guidance_scale=1.0, **options).astype(float),
+        model.generate(1, **options).astype(float),
+        model.generate(["dark"], guidance_scale=1.5, **options).astype(float),
+    )
+    inside = (away > 0) & (away < 255) & (nothing > 0) & (nothing < 255)
+    assert inside.sum() > 50
+    np.testing.assert_allclose((away - nothing)[inside], 1.5 * (towards - nothing)[inside], atol=3)
+
+
+# The model
+
+
+@pytest.mark.slow(reason="trains a model until it obeys")
+def test_a_trained_model_paints_what_it_is_told():
+    model = conditional_model(random_weights=False, averaging=0.9)
+    images, labels = pictures()
+    batches = imagegen.ShuffledBatches((images, labels), 16, seed=0)
+    model.fit(batches, shuffle=False, epochs=30, verbose=0)
+    dark, bright = model.generate(["dark", "bright"], guidance_scale=1.0, num_steps=10, seed=0)
+    assert dark.mean() < 80
+    assert bright.mean() > 160
+    (not_dark,) = model.generate(1, negative_prompts="dark", num_steps=10, seed=0)
+    assert not_dark.mean() > 160
+
+
+def test_without_prompts_the_empty_prompt_is_painted():
+    model = conditional_model()
+    expected = model.generate(["", ""], guidance_scale=1.0, num_steps=3, seed=0)
+    np.testing.assert_allclose(
+        model.generate(2, num_steps=3, seed=0).astype(int), expected.astype(int), atol=1
+    )
+    assert (model.generate(["dark", "dark"], num_steps=3, seed=0) != expected).any()
+
+
+def test_prompts_numbers_and_encoded_prompts_are_the_same():
+    model = conditional_model()
+    options = {"num_steps": 2, "seed": 0}
+    expected = model.generate(["bright", "dark"], **options)
+    np.testing.assert_array_equal(model.generate([1, 0], **options), expected)
+    encoded = model.encode(["bright", "dark"])
+    assert [array.shape for array in encoded] == [(2, 6)]
+    np.testing.assert_array_equal(model.generate(encoded, **options), expected)
+    negative = model.generate(encoded, negative_prompts=model.encode(["", ""]), **options)
+    np.testing.assert_array_equal(negative, expected)
+    one = model.generate("bright", **options)
+    np.testing.assert_allclose(one[0].astype(int), expected[0].astype(int), atol=1)
+
+
+def test_a_new_prompt_and_a_new_scale_compile_nothing():
+    model, calls = conditional_model(), []
+    call = model.averaged.call
+    model.averaged.call = lambda *args, **kwargs: calls.append(1) or call(*args, **kwargs)
+    model.generate(["dark", "bright"], num_steps=2, seed=0)
+    traced = len(calls)
+    if keras.backend.backend() != "torch":  # PyTorch compiles nothing at all.
+        model.generate(
+            ["bright", ""], negative_prompts="dark", guidance_scale=7.5, num_steps=5, seed=1
+        )
+        assert len(calls) == traced
+
+
+@pytest.mark.parametrize(("prompt_dropout", "unmoved"), [(0.0, [2]), (1.0, [0, 1])])
+def test_only_the_vectors_that_were_seen_learn(prompt_dropout, unmoved):
+    model = conditional_model(prompt_dropout=prompt_dropout)
+    before = values(model.encoder)[0]
+    model.fit(pictures(), batch_size=16, verbose=0)
+    moved = (values(model.encoder)[0] != before).any(axis=1)
+    assert [index for index in range(3) if not moved[index]] == unmoved
+
+
+def test_averages_and_presets_hold_the_encoder_too(tmp_path):
+    model = conditional_model()
+    model.fit(pictures(), batch_size=16, epochs=2, verbose=0)
+    learning, averaged = values(model.encoder)[0], values(model.averaged_encoder)[0]
+    assert np.abs(learning - averaged).max() > 1e-4
+    path = tmp_path / "model.keras"
+    model.save_preset(path)
+    np.testing.assert_array_equal(values(model.encoder)[0], learning)
+    restored = imagegen.DiffusionModel.from_preset(path)
+    assert restored.encoder.names == NAMES
+    assert restored.prompt_dropout == model.prompt_dropout
+    for encoder in (restored.encoder, restored.averaged_encoder):
+        np.testing.assert_allclose(values(encoder)[0], averaged, atol=1e-3)
+    np.testing.assert_allclose(
+        restored.generate(["dark"], num_steps=3, seed=0).astype(int),
+        model.generate(["dark"], num_steps=3, seed=0).astype(int),
+        atol=3,
+    )
+
+
+def test_evaluation_drops_no_prompt():
+    model = conditional_model(prompt_dropout=1.0)
+    calls = []
+    encode = model.averaged_encoder.call
+    model.averaged_encoder.call = lambda tokens: calls.append(tokens) or encode(tokens)
+    model.call(pictures(4))
+    np.testing.assert_array_equal(ops.convert_to_numpy(calls[0]), pictures(4)[1])
+
+
+def test_a_condition_says_nothing_to_an_untrained_network():
+    network = imagegen.UNet(SIZE, [8], 1, norm="group", embedding_dim=8, condition_dim=6)
+    head = network.get_layer("head").kernel
+    head.assign(normal(9, *head.shape))
+    noisy, rates = normal(0, 2, SIZE, SIZE, 3), np.full((2, 1, 1, 1), 0.5, "float32")
+    first, second = (network([noisy, rates, normal(seed, 2, 6)]) for seed in (1, 2))
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (first, second)))
+    assert np.abs(ops.convert_to_numpy(first)).max() > 0
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        (["grey"], {}, "`prompts`.*'grey'"),
+        ([], {}, "at least one"),
+        (0, {}, "`prompts` must be an integer, at least 1"),
+        (["dark"] * 3, {"negative_prompts": ["bright"] * 2}, "`negative_prompts`.*3.*Received: 2"),
+        (["dark"], {"guidance_scale": -1}, "`guidance_scale`"),
+        ([np.zeros((1, 5))], {}, r"`prompts`.*\(1, 5\)"),
+        ([np.full((1, 6), np.nan)], {}, "`prompts` must be finite"),
+    ],
+)
+def test_prompts_that_cannot_be_painted_are_refused(prompts, options, message):
+    with pytest.raises(ValueError, match=message):
+        conditional_model().generate(prompts, num_steps=1, **options)
+
+
+def test_a_model_without_an_encoder_takes_no_prompts():
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    with pytest.raises(ValueError, match="has none"):
+        model.generate("dark")
+
+
+def test_pictures_without_tokens_are_refused_by_a_conditional_model():
+    with pytest.raises(ValueError, match="tuple of pictures and tokens"):
+        conditional_model().fit(pictures()[0], verbose=0)
+
+
+def test_an_encoder_that_does_not_fit_the_network_is_refused():
+    network = imagegen.UNet(SIZE, [8], 1, norm="group", embedding_dim=8, condition_dim=6)
+    with pytest.raises(ValueError, match=r"\(6,\).*\(5,\)"):
+        imagegen.DiffusionModel(network, encoder=imagegen.LabelEncoder(NAMES, 5))
+    with pytest.raises(ValueError, match="one more input"):
+        imagegen.DiffusionModel(network)
+
+
+def test_a_condition_needs_an_embedding():
+    with pytest.raises(ValueError, match="`embedding_dim` must be given"):
+        imagegen.UNet(SIZE, [8], 1, condition_dim=6)
