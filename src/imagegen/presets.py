@@ -141,6 +141,16 @@ def load(name: str | Path, model_class: type[Model]) -> Model:
         ValueError: When there is no such preset, its checksum is wrong, the file cannot be read,
             or it holds a model of another class.
         DownloadError: When the network fails.
+
+    Example:
+        ```python
+        import keras
+        from imagegen import presets
+
+        # Whichever class it is.
+        vae = presets.load("digits-2d", keras.Model)
+        assert type(vae).__name__ == "VAE"
+        ```
     """
     path = _find(str(name))
     try:
