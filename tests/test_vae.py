@@ -1,5 +1,9 @@
 """Laws of the variational autoencoder."""
 
+import os
+
+from imagegen import datasets
+from imagegen.metrics import negative_elbo
 from imagegen.vae import VAE, digit_decoder, digit_encoder
 
 import keras
@@ -58,6 +62,21 @@ pairs = st.tuples(finite, finite)
 def test_parameter_counts_are_the_books():
     assert digit_encoder().count_params() == 69_076
     assert digit_decoder().count_params() == 65_089
+
+
+def test_as_many_features_as_latents_ask_for_are_read():
+    widths = [digit_encoder(latent_dim).get_layer("dense").units for latent_dim in (2, 4, 5, 16)]
+    assert widths == [16, 16, 20, 64]
+
+
+# A weight that goes astray, or a picture scaled otherwise, costs tens of nats. The limits leave 2
+# for the digits and the noise that happen to be drawn.
+@pytest.mark.skipif(not os.environ.get("IMAGEGEN_DATA"), reason="IMAGEGEN_DATA is not set")
+@pytest.mark.parametrize(("name", "nats"), [("digits-2d", 999), ("digits-16d", 999)])
+def test_presets_describe_test_digits_as_well_as_is_claimed(name, nats):
+    digits = datasets.digits("mnist", split="test").images[:1000]
+    bound = negative_elbo(VAE.from_preset(name), digits, num_draws=1)
+    assert nats - 4 < bound.nats < nats + 2
 
 
 def test_digit_networks_take_any_number_of_latent_dimensions():

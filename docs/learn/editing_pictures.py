@@ -410,3 +410,5 @@ assert np.abs(frames[-1].astype(float) - images[3]).mean() < 4
 # In the reference: [image_to_image][imagegen.image_to_image], [variations][imagegen.variations],
 # [inpaint][imagegen.inpaint], [outpaint][imagegen.outpaint], [super_resolve][imagegen.super_resolve],
 # [ddim_inversion][imagegen.ddim_inversion] and [interpolate_images][imagegen.interpolate_images].
+#
+# Next: [How good is it?](how_good_is_it.py), where the model is measured.

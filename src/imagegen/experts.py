@@ -1,4 +1,4 @@
-"""Two denoisers in one: a coarse one where there is much noise, a fine one where there is little."""
+"""Two denoisers in one: a coarse one for much noise, and a fine one for little."""
 
 from typing import Any, Self
 
@@ -32,7 +32,7 @@ class CoarseToFine(keras.Model):
         boundary: The noise rate, between 0 and 1, above which the coarse network answers.
 
     Call arguments:
-        inputs: A list of noisy pictures, noise rates and conditions, of full size and unit variance.
+        inputs: A list of noisy pictures of full size and unit variance, noise rates and conditions.
 
     Returns:
         The predicted velocity, float32 of the noisy pictures' shape.
