@@ -1,0 +1,562 @@
+# %% [markdown]
+# # How good is it?
+#
+# A model has made pictures. Are they good? One can look, and one should. But which of two samplers is
+# the better, and was the last hour of training worth it? That takes numbers. In this chapter we
+# measure a model from several sides, and find out what each number sees and what it doesn't. At its
+# end you can
+#
+# - say how far a model's pictures are from photographs, and how sure that figure is,
+# - find out whether a model copies,
+# - tell quality from variety,
+# - say which of the numbers to trust, and how far.
+#
+# ## A hundred pictures
+#
+# The model is the preset of [Flowers from noise](flowers_from_noise.py). It makes two hundred
+# pictures, in ten steps each, by what [Samplers](samplers.py) found best for so few. They come in
+# batches of one size, so that one compiled program serves all of them.
+
+# %% alt="A hundred generated pictures of flowers, in ten rows of ten."
+import imagegen
+
+import numpy as np
+
+
+def generate(model, num_images, prompts=None):
+    """Generate pictures in batches of 50, each from a seed of its own."""
+    model.schedule = imagegen.EvenLogSNR(model.schedule)
+    sampling = {"num_steps": 10, "sampler": imagegen.DPMSolver2M(), "guidance_scale": 1}
+    batches = [
+        model.generate(prompts[start : start + 50] if prompts else 50, seed=start, **sampling)
+        for start in range(0, num_images, 50)
+    ]
+    return np.concatenate(batches)
+
+
+model = imagegen.DiffusionModel.from_preset("flowers-64")
+generated = generate(model, 200)
+imagegen.show(generated[:100], columns=10)
+
+# %% tags=["hide"]
+assert generated.shape == (200, 64, 64, 3)
+assert generated.dtype == np.uint8
+
+# %% [markdown]
+# These are the first hundred, and none was left out. Count for yourself: how many of them would you
+# take for a flower? How many for a photograph of one? Your answer is a metric, and a good one. But it
+# takes minutes, depends on you, and changes from day to day.
+#
+# ## Real pictures to compare with
+#
+# What we compare with are pictures that the model has never seen: 500 were held out of its training.
+
+# %%
+training = imagegen.datasets.flowers(image_size=64, split="train")
+held_out = imagegen.datasets.flowers(image_size=64, split="test")
+
+# %% tags=["fold"]
+if len(held_out.names) == 102:
+    print(f"{len(held_out.images)} photographs from Oxford Flowers 102 were held out.")
+else:
+    print(
+        f"{len(held_out.images)} drawn flowers stand in for photographs, which were not at hand.\n"
+        "The model has learnt from photographs. So it must look worse here than it is."
+    )
+
+# %% [markdown]
+# How far are two pictures apart? Pixel by pixel is a poor answer. A flower that has moved a little to
+# the right has other colours at nearly all its edges, and is the same flower to us. So pictures are
+# first turned into *features*: what a network sees that has learnt to tell things apart. Papers take
+# InceptionV3, which knows a thousand kinds of things. We take the preset `species-64`, a small
+# network that has learnt to name species of flowers. Its last layer but one gives 192 numbers for
+# each picture.
+
+# %%
+network = imagegen.feature_model("species-64")
+print(imagegen.list_presets()["species-64"].metrics)
+
+
+def features_of(images):
+    """Turn pictures into features."""
+    return imagegen.extract_features(images, network)
+
+
+held_out_features = features_of(held_out.images)
+generated_features = features_of(generated)
+
+# %% [markdown]
+# Let us move all held-out pictures four pixels to the right. How far does that seem, in pixels and in
+# features? We take the distance of two different pictures for 100%.
+
+# %%
+moved = np.roll(held_out.images, 4, axis=2)
+moved[:, :, :4] = held_out.images[:, :, :1]
+
+
+def share(samples, changed):
+    """Mean distance to the changed samples, as a share of that to other samples."""
+    samples, changed = (array.reshape(500, -1).astype("float32") for array in (samples, changed))
+    change = np.linalg.norm(samples - changed, axis=1).mean()
+    return change / np.linalg.norm(samples - np.roll(samples, 1, axis=0), axis=1).mean()
+
+
+pixels_moved = share(held_out.images, moved)
+features_moved = share(held_out_features, features_of(moved))
+print(f"in pixels: {pixels_moved:.0%}, in features: {features_moved:.0%}")
+
+# %% tags=["hide"]
+assert features_moved < pixels_moved
+
+# %% [markdown]
+# ## KID: two clouds of points
+#
+# Each picture is now a point. The real ones are a cloud of points, and the generated ones are
+# another. A good model's cloud lies where the real one does, and has its shape. The *kernel inception
+# distance* measures how far two clouds are apart. A kernel $k$ says how alike two points are:
+#
+# $$k(x, y) = \left( \tfrac{1}{d} x^\top y + 1 \right)^3$$
+#
+# with $d$ features. The distance takes its mean over pairs within each cloud, and between them:
+#
+# $$\mathrm{KID} = \operatorname{mean}_{i \ne j} k(x_i, x_j)
+# + \operatorname{mean}_{i \ne j} k(y_i, y_j) - 2 \operatorname{mean}_{i, j} k(x_i, y_j)$$
+#
+# If the points of two clouds are alike within and not between, the clouds are apart. If it makes no
+# difference, the distance is 0. The cube makes the distance see not only where the clouds lie, but
+# their widths and their lopsidedness, too.
+#
+# What would a perfect model get? That is the first thing to ask of any metric. The real pictures
+# themselves are such a model. So we cut the held-out ones into two halves at random, and measure how
+# far they are apart: the *floor*.
+
+# %%
+random = np.random.default_rng(0)
+half1, half2 = random.permutation(500).reshape(2, 250)
+floor = imagegen.kernel_inception_distance(held_out_features[half1], held_out_features[half2])
+kid = imagegen.kernel_inception_distance(generated_features, held_out_features)
+
+for name, (distance, standard_error) in {"real to real": floor, "generated to real": kid}.items():
+    print(f"{name}: {distance:.4f} +- {standard_error:.4f}")
+
+# %% tags=["hide"]
+assert abs(floor.distance) < 3 * floor.standard_error
+
+# %% [markdown]
+# The floor is 0, give or take its error. It may even be below, because the estimate has no bias: it
+# errs to both sides alike. The second figure of each line is the *standard error*: how much the
+# distance would change with other pictures of the same kind. Two models whose distances differ by
+# less than two or three of them have not been told apart.
+#
+# ## A ladder
+#
+# A distance alone says little. Is it much? We spoil photographs on purpose, step by step, and see how
+# the distance grows. One half of the held-out pictures is spoilt, and the other one is what they are
+# compared with.
+
+# %% alt="A flower in two rows of five: more and more blurred, and more and more noisy."
+from PIL import Image, ImageFilter
+
+
+def blurred(images, radius):
+    """Blur pictures with a Gaussian of this radius, in pixels."""
+    blur = ImageFilter.GaussianBlur(radius)
+    return np.stack([np.asarray(Image.fromarray(image).filter(blur)) for image in images])
+
+
+def noisy(images, deviation):
+    """Add normal noise of this deviation, in levels of 255."""
+    noise = np.random.default_rng(0).normal(scale=deviation, size=images.shape)
+    return np.rint(images + noise).clip(0, 255).astype("uint8")
+
+
+rungs = {"blur": [0.5, 1, 2, 3, 4], "noise": [10, 20, 30, 40, 60]}
+spoil = {"blur": blurred, "noise": noisy}
+originals = held_out.images[half1]
+
+ladder, ladder_features, examples, titles = {}, {}, [], []
+for kind, amounts in rungs.items():
+    for amount in amounts:
+        spoilt = spoil[kind](originals, amount)
+        features = ladder_features[kind, amount] = features_of(spoilt)
+        ladder[kind, amount] = imagegen.kernel_inception_distance(
+            features, held_out_features[half2]
+        )
+        examples.append(spoilt[0])
+        titles.append(f"{kind} {amount}: {ladder[kind, amount].distance:.2f}")
+imagegen.show(examples, titles=titles, columns=5, scale=2)
+
+# %% tags=["fold"] alt="Two curves of KID over the amount of blur and of noise. Both begin near 0 and rise with each rung; a dashed line marks the generated pictures."
+import matplotlib.pyplot as plt
+
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
+units = {"blur": "radius of the blur, pixels", "noise": "deviation of the noise, levels"}
+for ax, (kind, amounts) in zip(axes, rungs.items(), strict=True):
+    rungs_up = [floor, *(ladder[kind, amount] for amount in amounts)]
+    distances, errors = np.array(rungs_up).T
+    ax.errorbar([0, *amounts], distances, 2 * errors, fmt="o-", color="tab:blue", capsize=3)
+    ax.axhline(kid.distance, color="tab:orange", linestyle="--", label="generated")
+    ax.set(title=f"photographs with {kind}", xlabel=units[kind])
+axes[0].set(ylabel="KID, with two standard errors")
+axes[0].legend(loc="upper left")
+plt.show()
+
+# %% tags=["hide"]
+for kind, amounts in rungs.items():
+    distances = [ladder[kind, amount].distance for amount in amounts]
+    assert distances == sorted(distances), kind
+    assert distances[-1] > floor.distance + 5 * ladder[kind, amounts[-1]].standard_error, kind
+
+# %% [markdown]
+# The distance rises with each rung. The first ones are hardly seen by the network, as by us. So the
+# ladder says what a distance means:
+
+# %%
+for kind, amounts in rungs.items():
+    distances = [floor.distance, *(ladder[kind, amount].distance for amount in amounts)]
+    if kid.distance > distances[-1]:
+        print(f"generated pictures are farther than any rung of {kind}")
+    else:
+        amount = np.interp(kid.distance, distances, [0, *amounts])
+        print(f"generated pictures are as far as photographs with {kind} {amount:.1f}")
+
+# %% [markdown]
+# As far, and not alike: they need be neither blurred nor noisy. A distance has no direction.
+#
+# ## FID, and why not
+#
+# Most papers report another distance between the same two clouds, the *Fréchet inception distance*.
+# It takes each for a normal distribution, with its mean $\mu$ and covariance $\Sigma$:
+#
+# $$\mathrm{FID} = \lVert \mu_1 - \mu_2 \rVert^2 + \operatorname{tr} \left( \Sigma_1 + \Sigma_2
+# - 2 (\Sigma_1 \Sigma_2)^{1/2} \right)$$
+#
+# It is a fine distance, for many pictures. Let us ask it for its floor: real pictures against other
+# real ones, as many as the first column says. Each line is the mean of five draws.
+
+# %%
+from IPython.display import Markdown
+
+counts = [25, 50, 100, 250]
+rows = ["| pictures | FID | KID | its standard error |", "|---|---|---|---|"]
+floors = []
+for count in counts:
+    draws = []
+    for _ in range(5):
+        pair = held_out_features[random.permutation(500).reshape(2, 250)[:, :count]]
+        fid = imagegen.frechet_inception_distance(*pair)
+        draws.append((fid, *imagegen.kernel_inception_distance(*pair)))
+    floors.append(np.mean(draws, axis=0))
+    fid, distance, standard_error = floors[-1]
+    rows.append(f"| {count} | {fid:.1f} | {distance:.4f} | {standard_error:.4f} |")
+Markdown("\n".join(rows))
+
+# %% tags=["hide"]
+fids, distances, standard_errors = np.array(floors).T
+assert (np.diff(fids) < 0).all()
+assert fids[0] > 3 * fids[-1]
+assert (np.abs(distances) < 2 * standard_errors).all()
+
+# %% [markdown]
+# There is nothing to find, and FID finds a lot, the more the fewer pictures there are. A covariance
+# of 192 features has 18,528 numbers, and to know them takes many pictures. Papers use 50,000. So a
+# FID compares only with a FID of as many pictures. KID stays at 0, within its error. That is why we
+# use it.
+#
+# ## Precision and recall
+#
+# A model can fail in two ways. Its pictures can be bad. Or they can be good, and always the same few.
+# One distance can't tell which. So let us ask two questions:
+#
+# - **Precision**: what share of the generated pictures is near a real one?
+# - **Recall**: what share of the real pictures is near a generated one?
+#
+# "Near" needs a measure. Around each point of a cloud goes a ball, so wide that it reaches the third
+# nearest point of the same cloud. What lies in at least one of the balls is near the cloud.
+
+
+# %%
+def row(name, features):
+    """Measure pictures against the second half of the held-out ones."""
+    real = held_out_features[half2]
+    precision, recall = imagegen.precision_and_recall(features, real)
+    distance = imagegen.kernel_inception_distance(features, real).distance
+    return f"| {name} | {distance:.3f} | {precision:.0%} | {recall:.0%} |"
+
+
+few = noisy(np.repeat(held_out.images[half1[:25]], 10, axis=0), 10)
+few_features = features_of(few)
+head = ["| pictures | KID | precision | recall |", "|---|---|---|---|"]
+rows = [
+    row("other real ones", held_out_features[half1]),
+    row("25 real ones, again and again", few_features),
+    row("real, blur 3", ladder_features["blur", 3]),
+    row("real, noise 60", ladder_features["noise", 60]),
+    row("generated", generated_features),
+]
+Markdown("\n".join(head + rows))
+
+# %% tags=["hide"]
+real_shares, few_shares, noise_shares, generated_shares = (
+    imagegen.precision_and_recall(features, held_out_features[half2])
+    for features in (
+        held_out_features[half1],
+        few_features,
+        ladder_features["noise", 60],
+        generated_features,
+    )
+)
+assert min(real_shares) > 0.75
+assert max(real_shares) < 1
+assert few_shares.precision > 0.75
+assert few_shares.recall < real_shares.recall / 2
+lost_precision, lost_recall = np.subtract(real_shares, noise_shares)
+assert lost_recall > 2 * lost_precision
+assert generated_shares.recall < real_shares.recall
+
+# %% [markdown]
+# The first line is again the best that can be had: real pictures don't reach 100% either. The second
+# is a model that knows 25 flowers by heart, and repeats them with a little noise. Its precision is
+# good, and its recall is not. That is what the two are for. In the last line, the recall of our model
+# is below that of real pictures: its flowers are less varied than flowers are.
+#
+# The strong noise should make us think. Nobody would call such a picture good, and precision suffers
+# far less than recall. What the network makes of it is vague, a point in the middle of everything,
+# and in the middle there are balls all around. So in these features a good precision proves little,
+# even one above that of real pictures. It is the recall that notices: vague points do not cover the
+# cloud.
+#
+# ## Are they copies?
+#
+# The nearest thing to a perfect score is to learn the training pictures by heart. No metric above
+# would mind. So for each generated picture we look for the training picture that is nearest to it.
+# Training saw each of them mirrored as well, so we search both.
+
+# %%
+known = np.concatenate([training.images, training.images[:, :, ::-1]])
+known_features = features_of(known)
+in_features = imagegen.nearest_neighbors(generated_features, known_features)
+
+# %% [markdown]
+# In pixels, we compare 32 x 32 means of four pixels each. That is enough to know a copy, and four
+# times faster.
+
+
+# %%
+def small(images):
+    """Halve the size: each new pixel is the mean of 2 x 2 old ones."""
+    count, height, width, channels = images.shape
+    return images.reshape(count, height // 2, 2, width // 2, 2, channels).mean(
+        axis=(2, 4), dtype="float32"
+    )
+
+
+num_compared = 100
+known_small, held_out_small = small(known), small(held_out.images)
+generated_small = small(generated[:num_compared])
+in_pixels = imagegen.nearest_neighbors(generated_small, known_small)
+
+# %% [markdown]
+# We don't pick a few at random to look at, but the most suspicious: the six generated pictures that
+# are the nearest to a training picture, in features (first two rows) and in pixels (the last two).
+
+# %% alt="Four rows of six: generated flowers, and below each the training picture nearest to it, in features and then in pixels. They share colours and shapes."
+suspects = np.argsort(in_features.distances[:, 0])[:6]
+twins = np.argsort(in_pixels.distances[:, 0])[:6]
+imagegen.show(
+    np.concatenate(
+        [
+            generated[suspects],
+            known[in_features.indices[suspects, 0]],
+            generated[twins],
+            known[in_pixels.indices[twins, 0]],
+        ]
+    ),
+    columns=6,
+    titles=(["generated"] * 6 + ["nearest"] * 6) * 2,
+)
+
+# %% [markdown]
+# Now all of them, in numbers. How near is too near? Held-out pictures tell. No model can have copied
+# them, and they have nearest training pictures, too.
+
+# %% tags=["fold"] alt="Two panels with the shares of pictures below each distance to the nearest training picture, in features and in pixels, for generated and for held-out pictures."
+held_in_features = imagegen.nearest_neighbors(held_out_features, known_features)
+held_in_pixels = imagegen.nearest_neighbors(held_out_small[:num_compared], known_small)
+pixel_scale = np.sqrt(generated_small[0].size)
+
+panels = {
+    "in features": (in_features.distances[:, 0], held_in_features.distances[:, 0]),
+    "in pixels, levels of 255": (
+        in_pixels.distances[:, 0] / pixel_scale,
+        held_in_pixels.distances[:, 0] / pixel_scale,
+    ),
+}
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
+for ax, (title, both) in zip(axes, panels.items(), strict=True):
+    for name, color, distances in zip(
+        ("generated", "held-out"), ("tab:orange", "tab:blue"), both, strict=True
+    ):
+        ax.plot(np.sort(distances), np.linspace(0, 100, len(distances)), color=color, label=name)
+    ax.set(xlabel=title, xlim=(0, None))
+axes[0].set(ylabel="% that are nearer than this")
+axes[0].legend(loc="upper left")
+figure.suptitle("Distance to the nearest training picture", fontsize="medium")
+plt.show()
+
+# %%
+for title, both in panels.items():
+    for name, distances in zip(("generated", "held-out"), both, strict=True):
+        low, middle = np.percentile(distances, [5, 50])
+        print(f"{title}: {name}, 5% are nearer than {low:.1f}, half nearer than {middle:.1f}")
+
+# %% tags=["hide"]
+generated_to_known, held_out_to_known = panels["in features"]
+assert generated_to_known.min() > held_out_to_known.min()
+assert np.percentile(generated_to_known, 5) > np.percentile(held_out_to_known, 5)
+
+# %% [markdown]
+# In features, the model keeps a greater distance from its training pictures than new pictures do. In
+# pixels the question is not so simple: smooth pictures are near everything in pixels, copied or not.
+# So there is a better question. Are generated pictures nearer to training pictures than to equally
+# many pictures that training never saw? A copyist's would be.
+
+# %%
+some = random.permutation(len(known_small))[:500]
+to_training, to_held_out = (
+    imagegen.nearest_neighbors(generated_small, others).distances.mean() / pixel_scale
+    for others in (known_small[some], held_out_small)
+)
+print(f"to the nearest of 500 training pictures: {to_training:.1f} levels")
+print(f"to the nearest of 500 held-out pictures: {to_held_out:.1f} levels")
+
+# %% tags=["hide"]
+assert to_training > 0.9 * to_held_out
+
+# %% [markdown]
+# They are not. This is no proof that the model never copies, for two hundred pictures are few. It
+# would have shown a model that does so often.
+#
+# ## All presets
+#
+# The same measurements for everything in the package that makes pictures. A model that takes names of
+# species paints those of the held-out pictures. For a [VAE](latent_spaces.py) there is a better
+# measure than KID. It can say how likely a picture is, or at least give a bound, the *negative ELBO*:
+# the nats that it takes to describe a digit. The fewer, the better. We take digits that were held out
+# of training, in ten parts, whose scatter gives the standard error.
+
+# %%
+import keras
+
+digits = imagegen.datasets.digits(split="test").images
+parts = np.array_split(digits, 10)
+rows = ["| preset | metric | value | standard error |", "|---|---|---|---|"]
+for name in imagegen.list_presets():
+    preset = imagegen.presets.load(name, keras.Model)
+    if isinstance(preset, imagegen.VAE):
+        bounds = [imagegen.negative_elbo(preset, part).nats for part in parts]
+        error = np.std(bounds, ddof=1) / np.sqrt(len(parts))
+        rows.append(f"| `{name}` | negative ELBO, nats | {np.mean(bounds):.1f} | {error:.1f} |")
+    if isinstance(preset, imagegen.DiffusionModel):
+        prompts = None
+        if preset.encoder is not None:
+            species = [held_out.names[label] for label in held_out.labels]
+            known_species = [one for one in species if one in preset.encoder.names]
+            prompts = random.choice(known_species or preset.encoder.names, 200).tolist()
+        pictures = generated if name == "flowers-64" else generate(preset, 200, prompts)
+        distance, error = imagegen.kernel_inception_distance(
+            features_of(pictures), held_out_features
+        )
+        rows.append(f"| `{name}` | KID | {distance:.4f} | {error:.4f} |")
+Markdown("\n".join(rows))
+
+# %% [markdown]
+# Two hundred pictures are what a page has time for. The script `benchmarks/flowers_quality.py` takes
+# a thousand, and more steps. [Presets](presets.py) lists what was measured when each of them was
+# made.
+#
+# ## How many steps?
+#
+# The chapter on [samplers](samplers.py) measured how near a sampler comes to the end of its road. But
+# does it matter for the pictures? Fifty pictures for each point of the curves, all from the same
+# noise:
+
+# %% tags=["fold"] alt="Four curves of KID over 4, 8 and 16 evaluations of the network. All fall, and DPM-Solver++ at even log signal-to-noise ratios is the lowest with few."
+even_times = model.schedule.schedule
+walks = {
+    "DDIM and Euler": (imagegen.DDIM(), even_times, "tab:blue"),
+    "Heun, even log SNR": (imagegen.Heun(), model.schedule, "tab:green"),
+    "DPM-Solver++(2M)": (imagegen.DPMSolver2M(), even_times, "tab:red"),
+    "DPM-Solver++(2M), even log SNR": (imagegen.DPMSolver2M(), model.schedule, "tab:orange"),
+}
+evaluations = [4, 8, 16]
+curves = {}
+for name, (sampler, schedule, _) in walks.items():
+    model.schedule = schedule
+    cost = 2 if sampler == imagegen.Heun() else 1
+    for count in evaluations:
+        pictures = model.generate(50, num_steps=count // cost, sampler=sampler, seed=1)
+        curves.setdefault(name, []).append(
+            imagegen.kernel_inception_distance(features_of(pictures), held_out_features)
+        )
+
+figure, axes = plt.subplots(figsize=(6.4, 3.6))
+for place, (name, points) in enumerate(curves.items()):
+    distances, errors = np.array(points).T
+    # A little to the side, so that error bars don't hide each other.
+    places = np.array(evaluations) * 1.02 ** (place - 1.5)
+    axes.errorbar(places, distances, errors, fmt="o-", capsize=3, label=name, color=walks[name][2])
+axes.set(title="Quality and cost", xlabel="evaluations of the network", ylabel="KID", xscale="log")
+axes.set_xticks(evaluations, [str(count) for count in evaluations])
+axes.minorticks_off()
+axes.legend()
+plt.show()
+
+# %% tags=["hide"]
+for name, points in curves.items():
+    assert points[-1].distance < points[0].distance, name
+best_with_four = min(curves, key=lambda name: curves[name][0].distance)
+assert best_with_four == "DPM-Solver++(2M), even log SNR"
+
+# %% [markdown]
+# The error bars are one standard error, and fifty pictures are few. But all points share their noise
+# and their real pictures, so the curves differ by less chance than the bars suggest. All of them
+# fall, and soon they are flat: what remains then is the model's own error, and no sampler cures that.
+# With few evaluations, the right method at the right stops is worth more than anything else.
+#
+# ## What no number here sees
+#
+# - **What the network is blind to.** A metric sees through a network's eyes. Ours is small, has only
+#   ever seen flowers of 64 x 64 pixels, and names one held-out photograph in five wrongly. Where it
+#   is blind, the metric is, too: of weak noise it saw nothing.
+# - **What the network has learnt by heart.** It was trained on the very photographs that our model
+#   learnt from. So measure against held-out pictures only.
+# - **A single picture.** KID, FID, precision and recall speak of many. None of them says whether
+#   *this* flower has a stem too many.
+# - **Another feature space.** Distances in InceptionV3's features are other numbers. A figure without
+#   its feature space, number of pictures, and real pictures to compare with is no figure.
+# - **What was tuned to it.** Who chooses among a hundred models by KID gets the one that is good at
+#   KID.
+#
+# So look at pictures, at many of them, and unselected. A number is for what the eye can't do: to
+# compare thousands with thousands, the same way tomorrow as today.
+#
+# ## What we have learnt
+#
+# - Pictures are compared as features, and a metric compares clouds of them.
+# - Every metric has a floor, what real pictures score against real ones. Measure it first.
+# - KID has no bias, so a few hundred pictures do, and it comes with a standard error. FID wants
+#   thousands, always as many.
+# - A ladder of spoilt pictures tells what a distance means.
+# - Precision and recall tell quality from variety, as far as the features can.
+# - Copies are found by nearest neighbours, and held-out pictures tell how near is too near.
+#
+# ## To try
+#
+# - Climb other ladders: turn pictures upside down, make them grey, cut a square out of each. Which of
+#   them does the network not see?
+# - Build a copyist: mix ten training pictures with weak noise into the generated ones. Which number
+#   finds them?
+# - Measure with `imagegen.feature_model("inception-v3")`. Is the order of the samplers the same?
+#
+# The [reference of metrics](../api/metrics.md) has the formula and the paper of each.

@@ -1,0 +1,158 @@
+# %% [markdown]
+# # Presets
+#
+# Trained models that come with the package: they load by name, without a download. This page lists
+# them. It is made from the package's own list, so it can't be out of date, and every picture is
+# generated when the site is built.
+
+# %%
+import imagegen
+
+presets = imagegen.list_presets()
+
+# %% tags=["fold"]
+from importlib.resources import files
+
+from IPython.display import Markdown
+
+sizes = {
+    name: files("imagegen").joinpath("weights", f"{name}.keras").stat().st_size
+    for name, preset in presets.items()
+    if not preset.url
+}
+rows = ["| name | what it is | size |", "|---|---|---|"]
+for name, preset in presets.items():
+    size = f"{sizes[name] / 1000:,.0f} KB" if name in sizes else "a download"
+    rows.append(f"| [`{name}`](#{name}) | {preset.description} | {size} |")
+rows.append(f"| | together | {sum(sizes.values()) / 1000:,.0f} KB |")
+Markdown("\n".join(rows))
+
+# %% tags=["hide"]
+assert sum(sizes.values()) <= 25_000_000
+
+# %% [markdown]
+# The size is that of the file in the package. Kernels and matrices are stored in half precision, and
+# whatever a file holds twice, once.
+#
+# ## One by one
+#
+# The pictures are the first eight of a seed, none left out. Digits are shown at twice their size.
+
+# %% tags=["fold"]
+import base64
+import io
+
+import keras
+import numpy as np
+from PIL import Image
+
+
+def examples(model):
+    """Let a model make eight pictures, and say what they show."""
+    if isinstance(model, imagegen.VAE):
+        latents = np.random.default_rng(0).standard_normal((8, model.decoder.input_shape[-1]))
+        digits = imagegen.to_uint8(model.decode(latents))
+        return digits.repeat(2, axis=1).repeat(2, axis=2), "Eight digits."
+    if not isinstance(model, imagegen.DiffusionModel):
+        return None, ""
+    model.schedule = imagegen.EvenLogSNR(model.schedule)
+    prompts, alt = 8, "Eight pictures."
+    if model.encoder is not None:
+        prompts = list(model.encoder.names[:: len(model.encoder.names) // 8][:8])
+        alt = f"Eight pictures: {', '.join(prompts)}."
+    sampling = {"num_steps": 15, "sampler": imagegen.DPMSolver2M(), "guidance_scale": 2}
+    return model.generate(prompts, seed=0, **sampling), alt
+
+
+def picture(pictures, alt):
+    """Embed pictures, side by side."""
+    buffer = io.BytesIO()
+    Image.fromarray(imagegen.grid(pictures, columns=4)).save(buffer, "png")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{alt}">\n\n{alt}'
+
+
+cards = []
+for name, preset in presets.items():
+    model = imagegen.presets.load(name, keras.Model)
+    pictures, alt = examples(model)
+    cards += [f"### `{name}` {{ #{name} }}", preset.description]
+    if pictures is not None:
+        cards.append(picture(pictures, alt))
+    facts = {
+        "class": f"`{type(model).__name__}`, {model.count_params():,} numbers",
+        "data": preset.data,
+        "training": preset.training,
+        "measured": preset.metrics,
+        "licence": preset.licence,
+        "recipe": f"`{preset.recipe}`",
+    }
+    cards.append("\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())]))
+Markdown("\n\n".join(cards))
+
+# %% [markdown]
+# What the measurements mean is told in [How good is it?](how_good_is_it.py), which repeats them on
+# fewer pictures. A recipe is a script in the repository that makes the preset anew.
+#
+# ## Load one by name
+#
+# Each class loads its own kind.
+
+# %% alt="Ten digits on a line through the latent space."
+vae = imagegen.VAE.from_preset("digits-2d")
+imagegen.show(vae.decode(imagegen.walk([[-2, 0], [2, 0]], 10, interpolation=imagegen.lerp)))
+
+# %% [markdown]
+# A name of another kind is refused, in a sentence that says why:
+
+# %%
+try:
+    imagegen.VAE.from_preset("flowers-64")
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ## Load one of your own
+#
+# Train a model, write it to a folder of your own, and load it by its path. A preset is an ordinary
+# `.keras` file.
+
+# %%
+from pathlib import Path
+
+path = Path("my_digits.keras")
+sha256 = imagegen.save_preset(vae, path)
+mine = imagegen.VAE.from_preset(path)
+print(f"{path.stat().st_size / 1000:,.0f} KB, {mine.count_params():,} numbers")
+
+# %% tags=["hide"]
+latents = np.random.default_rng(1).standard_normal((4, 2))
+np.testing.assert_allclose(mine.decode(latents), vae.decode(latents), atol=1e-6)
+
+# %% [markdown]
+# Of a `DiffusionModel`, `model.save_preset(path)` writes the averaged weights only, in half the
+# space.
+#
+# ## Load one from the web
+#
+# `save_preset` returned the file's checksum. Put the file on a server, and add the checksum to its
+# address:
+
+# %%
+address = f"https://example.org/{path.name}#sha256={sha256}"
+print(address)
+
+# %% [markdown]
+# `VAE.from_preset(address)` fetches the file, once. It is kept in the folder that the environment
+# variable `IMAGEGEN_CACHE` names, or in the user's cache. A file with another checksum is refused. An
+# address without one is refused, too: a name can be given to another file, and a checksum can't.
+
+# %%
+try:
+    imagegen.VAE.from_preset(address.partition("#")[0])
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# No file is trusted to run code. Presets hold arrays and a description of the layers, never a pickle.
+# A file that carries a function of its own is refused.
