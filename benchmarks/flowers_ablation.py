@@ -78,13 +78,9 @@ VARIANTS = {
     "schedule shifted to less noise": Variant(
         model={"schedule": imagegen.ShiftedCosineSchedule(32, base_size=64)}
     ),
-    "schedule shifted to more noise": Variant(
-        model={"schedule": imagegen.ShiftedCosineSchedule(64, base_size=32)}
-    ),
     "EDM prediction and schedule": Variant(
         model={"prediction": imagegen.EDMPrediction(), "schedule": imagegen.EDMSchedule()}
     ),
-    "no flips": Variant(flips=False),
     # Channels instead of pixels: the network works on as many places as with patches of 2 pixels.
     "latent space": Variant(
         network={"image_size": 16, "patch_size": 1, "channels": LATENT_CHANNELS},
@@ -110,6 +106,10 @@ VARIANTS = {
         learning_rate=1e-3,
         decay=0.0,
     ),
+    "schedule shifted to more noise": Variant(
+        model={"schedule": imagegen.ShiftedCosineSchedule(64, base_size=32)}
+    ),
+    "no flips": Variant(flips=False),
     "flow prediction and schedule": Variant(
         model={"prediction": imagegen.FlowPrediction(), "schedule": imagegen.FlowSchedule()}
     ),
