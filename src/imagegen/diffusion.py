@@ -298,6 +298,7 @@ class DiffusionModel(keras.Model):
         noise_rates, signal_rates = self.schedule(times)
         if conditions is None:
             conditions = self._conditions_of_nothing(ops.shape(noisy)[0])
+        conditions = [ops.convert_to_tensor(condition, "float32") for condition in conditions]
         output = _output(
             self.averaged, noisy, noise_rates, signal_rates, conditions, training=False
         )
