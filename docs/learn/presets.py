@@ -36,7 +36,7 @@ assert sum(sizes.values()) <= 25_000_000
 #
 # ## One by one
 #
-# The pictures are the first eight of a seed, none left out. Digits are shown at twice their size.
+# The pictures are the first eight of a seed, none left out, at twice their size.
 
 # %% tags=["fold"]
 import base64
@@ -51,43 +51,44 @@ def examples(model):
     """Let a model make eight pictures, and say what they show."""
     if isinstance(model, imagegen.VAE):
         latents = np.random.default_rng(0).standard_normal((8, model.decoder.input_shape[-1]))
-        digits = imagegen.to_uint8(model.decode(latents))
-        return digits.repeat(2, axis=1).repeat(2, axis=2), "Eight digits."
+        return imagegen.to_uint8(model.decode(latents)), ""
     if not isinstance(model, imagegen.DiffusionModel):
         return None, ""
     model.schedule = imagegen.EvenLogSNR(model.schedule)
-    prompts, alt = 8, "Eight pictures."
+    prompts, subjects = 8, ""
     if model.encoder is not None:
         prompts = list(model.encoder.names[:: len(model.encoder.names) // 8][:8])
-        alt = f"Eight pictures: {', '.join(prompts)}."
+        subjects = ", ".join(prompts)
     sampling = {"num_steps": 15, "sampler": imagegen.DPMSolver2M(), "guidance_scale": 2}
-    return model.generate(prompts, seed=0, **sampling), alt
+    return model.generate(prompts, seed=0, **sampling), subjects
 
 
-def picture(pictures, alt):
-    """Embed pictures, side by side."""
+def picture(pictures, subjects):
+    """Embed pictures in two rows, each at twice its size."""
     buffer = io.BytesIO()
-    Image.fromarray(imagegen.grid(pictures, columns=4)).save(buffer, "png")
+    large = pictures.repeat(2, axis=1).repeat(2, axis=2)
+    Image.fromarray(imagegen.grid(large, columns=4)).save(buffer, "png")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{alt}">\n\n{alt}'
+    alt = f"Eight generated pictures. {subjects}".strip()
+    return f'<img src="data:image/png;base64,{data}" alt="{alt}">\n\n{subjects}'
 
 
 cards = []
 for name, preset in presets.items():
     model = imagegen.presets.load(name, keras.Model)
-    pictures, alt = examples(model)
+    pictures, subjects = examples(model)
     cards += [f"### `{name}` {{ #{name} }}", preset.description]
     if pictures is not None:
-        cards.append(picture(pictures, alt))
+        cards.append(picture(pictures, subjects))
     facts = {
-        "class": f"`{type(model).__name__}`, {model.count_params():,} numbers",
         "data": preset.data,
         "training": preset.training,
         "measured": preset.metrics,
         "licence": preset.licence,
         "recipe": f"`{preset.recipe}`",
     }
-    cards.append("\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())]))
+    head = f"| class | `{type(model).__name__}`, {model.count_params():,} numbers |\n|---|---|"
+    cards.append("\n".join([head, *(f"| {name} | {fact} |" for name, fact in facts.items())]))
 Markdown("\n\n".join(cards))
 
 # %% [markdown]
@@ -100,7 +101,8 @@ Markdown("\n\n".join(cards))
 
 # %% alt="Ten digits on a line through the latent space."
 vae = imagegen.VAE.from_preset("digits-2d")
-imagegen.show(vae.decode(imagegen.walk([[-2, 0], [2, 0]], 10, interpolation=imagegen.lerp)))
+line = imagegen.walk([[-2, 0], [2, 0]], 10, interpolation=imagegen.lerp)
+imagegen.show(vae.decode(line), columns=10)
 
 # %% [markdown]
 # A name of another kind is refused, in a sentence that says why:
