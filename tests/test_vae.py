@@ -69,10 +69,10 @@ def test_as_many_features_as_latents_ask_for_are_read():
     assert widths == [16, 16, 20, 64]
 
 
-# A weight that goes astray, or a picture scaled otherwise, costs tens of nats. The limits leave 2
-# for the digits and the noise that happen to be drawn.
+# 1,000 digits stand for the 10,000 of the claim, which take a minute. They came out 0.7 nats above
+# it and 1.4 below; a picture scaled otherwise would cost tens of nats.
 @pytest.mark.skipif(not os.environ.get("IMAGEGEN_DATA"), reason="IMAGEGEN_DATA is not set")
-@pytest.mark.parametrize(("name", "nats"), [("digits-2d", 999), ("digits-16d", 999)])
+@pytest.mark.parametrize(("name", "nats"), [("digits-2d", 142.9), ("digits-16d", 98.1)])
 def test_presets_describe_test_digits_as_well_as_is_claimed(name, nats):
     digits = datasets.digits("mnist", split="test").images[:1000]
     bound = negative_elbo(VAE.from_preset(name), digits, num_draws=1)
