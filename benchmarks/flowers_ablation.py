@@ -110,12 +110,6 @@ VARIANTS = {
         model={"schedule": imagegen.ShiftedCosineSchedule(64, base_size=32)}
     ),
     "no flips": Variant(flips=False),
-    "flow prediction and schedule": Variant(
-        model={"prediction": imagegen.FlowPrediction(), "schedule": imagegen.FlowSchedule()}
-    ),
-    "batch normalization": Variant(network={"norm": "batch"}),
-    "no embedding": Variant(network={"embedding_dim": None}),
-    "mean absolute error": Variant(model={"loss": "mean_absolute_error"}),
 }
 
 # Averages of other lengths, all taken in the base's training: how much survives a step n at most,
