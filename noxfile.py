@@ -26,7 +26,6 @@ BACKEND_TESTS = [
         "checkpoints",
         "conditioning",
         "diffusion",
-        "experts",
     )
 ]
 

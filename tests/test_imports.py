@@ -27,7 +27,6 @@ ALLOWED = {
     "diffusion": "schedules predictions samplers conditioning images presets _jit",
     "discrete": "schedules",
     "editing": "schedules samplers images interpolation",
-    "experts": "",
     # The weights of the networks that features come from: a download, or else a preset.
     "features": "presets _download",
     "images": "",

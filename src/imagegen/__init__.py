@@ -32,7 +32,6 @@ from imagegen.editing import interpolate_images as interpolate_images
 from imagegen.editing import outpaint as outpaint
 from imagegen.editing import super_resolve as super_resolve
 from imagegen.editing import variations as variations
-from imagegen.experts import CoarseToFine as CoarseToFine
 from imagegen.features import extract_features as extract_features
 from imagegen.features import feature_model as feature_model
 from imagegen.images import ShowGenerated as ShowGenerated
