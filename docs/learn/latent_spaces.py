@@ -432,7 +432,7 @@ imagegen.show(imagegen.grid(decoded, columns=30, padding=0), scale=1)
 # middle of all and give it each of them. Each column below adds one vector, from 0 on the left to 9
 # on the right, and each row adds a little more of it.
 
-# %% alt="Ten columns start with the same digit in the first row. Going down, each turns into the digit of its column"
+# %% alt="Ten columns start with the same digit in the first row. Going down, most turn into the digit of their column"
 mean, _ = vae.encode(train.images)
 concepts = [imagegen.concept_vector(mean, train.labels == digit) for digit in range(10)]
 print("four-ness:", concepts[4].round(2))
@@ -450,8 +450,8 @@ assert sum(found == digit for digit, found in enumerate(nearest)) >= (
 
 # %% [markdown]
 # Some columns turn early and some late, because some classes live far out and some in the middle.
-# Fours and nines are next-door neighbours, so their columns are much alike: two numbers don't suffice
-# to tell them well apart.
+# Fours and nines are next-door neighbours, so their columns are much alike, and so are those of fives
+# and threes: two numbers don't suffice to tell them well apart.
 #
 # A concept needs no label. "Written with much ink" is a concept, too: compare the half of the digits
 # that have more ink than the other half. We add it to points anywhere on the map, and subtract it:
@@ -484,7 +484,7 @@ ends = [vae.encode(test.images[test.labels == digit][:1])[0] for digit in (1, 0)
 path = imagegen.walk(np.concatenate(ends), 40, interpolation=imagegen.lerp)
 imagegen.Animation(
     vae.decode(path),
-    alt="A one turns into a zero, by way of a six",
+    alt="A one turns into a zero, by way of a five and a six",
     there_and_back=True,
     frames_per_second=15,
     scale=5,
