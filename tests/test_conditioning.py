@@ -256,6 +256,85 @@ def test_a_condition_says_nothing_to_an_untrained_network():
     assert np.abs(ops.convert_to_numpy(first)).max() > 0
 
 
+# The guiding network
+
+
+def autoguided_model(guidance_scale: float = 2.0) -> imagegen.DiffusionModel:
+    model = imagegen.DiffusionModel(
+        imagegen.UNet(SIZE, [8], 1),
+        guiding_network=imagegen.UNet(SIZE, [4], 1),
+        guidance_scale=guidance_scale,
+        prediction=imagegen.VelocityPrediction(),
+    )
+    for seed, network in enumerate((model.network, model.averaged, model.guiding_network)):
+        kernel = network.get_layer("head").kernel
+        kernel.assign(0.3 * normal(seed // 2, *kernel.shape))
+    model.normalizer.adapt(pictures()[0])
+    model.compile(optimizer="adam")
+    return model
+
+
+def test_sampling_moves_away_from_the_guiding_network():
+    model = autoguided_model()
+    options = {"num_steps": 1, "seed": 0}
+    poor, plain, guided = (
+        model.generate(2, guidance_scale=scale, **options).astype(float) for scale in (0, 1, 1.5)
+    )
+    inside = (guided > 0) & (guided < 255) & (poor > 0) & (poor < 255)
+    assert inside.sum() > 50
+    np.testing.assert_allclose((guided - poor)[inside], 1.5 * (plain - poor)[inside], atol=3)
+    alone = imagegen.DiffusionModel(model.averaged, prediction=model.prediction)
+    alone.normalizer.adapt(pictures()[0])
+    np.testing.assert_array_equal(plain, alone.generate(2, **options))
+
+
+def test_a_call_without_a_scale_and_editing_take_the_models_own():
+    model = autoguided_model(guidance_scale=2.0)
+    expected = model.generate(2, guidance_scale=2.0, num_steps=2, seed=0)
+    np.testing.assert_array_equal(model.generate(2, num_steps=2, seed=0), expected)
+    assert (expected != model.generate(2, guidance_scale=1.0, num_steps=2, seed=0)).any()
+    edited = imagegen.image_to_image(model, pictures(2)[0], strength=0.5, num_steps=2, seed=0)
+    model.guidance_scale = 1.0
+    other = imagegen.image_to_image(model, pictures(2)[0], strength=0.5, num_steps=2, seed=0)
+    assert (edited != other).any()
+
+
+def test_training_and_denoising_leave_the_guiding_network_alone(tmp_path):
+    model = autoguided_model()
+    before = values(model.guiding_network)
+    model.fit(pictures(16)[0], batch_size=8, verbose=0)
+    noisy = normal(0, 2, SIZE, SIZE, 3)
+    clean = ops.convert_to_numpy(model.denoise(noisy, 0.5))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    restored = keras.saving.load_model(path)
+    assert restored.guidance_scale == 2.0
+    for network in (model.guiding_network, restored.guiding_network):
+        for one, other in zip(before, values(network), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert not network.trainable_variables
+    for weight in model.guiding_network.weights:
+        weight.assign(0 * weight)
+    np.testing.assert_array_equal(clean, ops.convert_to_numpy(model.denoise(noisy, 0.5)))
+
+
+def test_with_prompts_too_sampling_moves_away_from_the_guiding_network():
+    model = conditional_model(guiding_network=imagegen.UNet(SIZE, [4], 1))
+    kernel = model.guiding_network.get_layer("head").kernel
+    kernel.assign(0.3 * normal(3, *kernel.shape))
+    noisy = ops.convert_to_tensor(normal(0, 2, SIZE, SIZE, 3))
+    guidance = model.guidance(["dark", "bright"], guidance_scale=2.0)
+    positive = ops.convert_to_numpy(model.denoise(noisy, 0.6, model.encode(["dark", "bright"])))
+    poor = imagegen.DiffusionModel(model.guiding_network, prediction=model.prediction)
+    negative = ops.convert_to_numpy(poor.denoise(noisy, 0.6))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model._guided(noisy, 0.6, guidance)),
+        2 * positive - negative,
+        atol=1e-5,
+    )
+    assert model.guidance("dark", negative_prompts="bright").negative is not None
+
+
 # What is refused
 
 
@@ -293,6 +372,13 @@ def test_an_encoder_that_does_not_fit_the_network_is_refused():
         imagegen.DiffusionModel(network, encoder=imagegen.LabelEncoder(NAMES, 5))
     with pytest.raises(ValueError, match="one more input"):
         imagegen.DiffusionModel(network)
+
+
+def test_a_guiding_network_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="`guiding_network`"):
+        imagegen.DiffusionModel(
+            imagegen.UNet(SIZE, [8], 1), guiding_network=imagegen.UNet(2 * SIZE, [8], 1)
+        )
 
 
 def test_a_condition_needs_an_embedding():

@@ -114,18 +114,18 @@ class Guidance(NamedTuple):
 
     Attributes:
         positive: What the encoder made of the prompts, tensors `(num_images, ...)`, one for each
-            further input of the network.
-        negative: The same of the negative prompts.
+            further input of the network. `None` is the empty prompt.
+        negative: The same of the negative prompts. `None` is the guiding network.
         scale: The guidance scale, a scalar tensor.
     """
 
-    positive: tuple[Any, ...]
-    negative: tuple[Any, ...]
+    positive: tuple[Any, ...] | None
+    negative: tuple[Any, ...] | None
     scale: Any
 
 
 def guide(positive: Any, negative: Any, scale: Any) -> Any:
-    r"""Moves an estimate away from another one: classifier-free guidance.
+    r"""Moves an estimate away from another one: classifier-free guidance, and autoguidance.
 
     $$\hat x = \hat x_+ + (w - 1) (\hat x_+ - \hat x_-)$$
 
@@ -133,8 +133,8 @@ def guide(positive: Any, negative: Any, scale: Any) -> Any:
 
     Args:
         positive: Clean samples, estimated under what the picture shall show.
-        negative: Clean samples of the same shape, estimated under nothing, or under what the
-            picture shall not show.
+        negative: Clean samples of the same shape, estimated under nothing, under what the picture
+            shall not show, or by a poorer network.
         scale: The guidance scale $w$.
 
     Returns:
@@ -150,6 +150,8 @@ def guide(positive: Any, negative: Any, scale: Any) -> Any:
 
     Reference:
         Ho and Salimans, [Classifier-Free Diffusion Guidance](https://arxiv.org/abs/2207.12598),
-        2022, equation 6, whose $w$ is less by 1.
+        2022, equation 6, whose $w$ is less by 1. A poorer network in the place of no prompt: Karras
+        et al., [Guiding a Diffusion Model with a Bad Version of
+        Itself](https://arxiv.org/abs/2406.02507), 2024, equation 4.
     """
     return positive + (scale - 1) * (positive - negative)

@@ -58,6 +58,12 @@ class DiffusionModel(keras.Model):
             together with the network. `None` is for a model that takes no prompts.
         prompt_dropout: The share of the training pictures, from 0 to 1, whose prompt is replaced
             by the empty one. So the model learns to do without, which guidance needs.
+        guiding_network: A poorer network of `[noisy, noise_rates]`, trained on the same pictures
+            for the same prediction: smaller, or for a shorter time. It doesn't learn here.
+            `generate` and the functions that edit move away from what it believes in, and so
+            towards fewer errors.
+        guidance_scale: How far sampling moves away from the guiding network or from the negative
+            prompts where a call doesn't say, at least 0. At 1 it doesn't.
         schedule: The rates of noise and signal at every time.
         prediction: What the network's output means.
         loss: The name of a Keras loss, or a loss, between the output and its target. The book
@@ -90,7 +96,9 @@ class DiffusionModel(keras.Model):
     Reference:
         Ho et al., [Denoising Diffusion Probabilistic Models](https://arxiv.org/abs/2006.11239),
         2020, algorithm 1; continuous time as in Kingma et al., [Variational Diffusion
-        Models](https://arxiv.org/abs/2107.00630), 2021.
+        Models](https://arxiv.org/abs/2107.00630), 2021. The guiding network: Karras et al.,
+        [Guiding a Diffusion Model with a Bad Version of
+        Itself](https://arxiv.org/abs/2406.02507), 2024.
     """
 
     def __init__(
@@ -99,6 +107,8 @@ class DiffusionModel(keras.Model):
         *,
         encoder: Any = None,
         prompt_dropout: float = 0.1,
+        guiding_network: keras.Model | None = None,
+        guidance_scale: float = 3.0,
         schedule: Schedule = CosineSchedule(),
         prediction: Prediction = NoisePrediction(),
         loss: str | keras.losses.Loss = "mean_absolute_error",
@@ -114,6 +124,8 @@ class DiffusionModel(keras.Model):
         self.network = network
         self.encoder: Any = encoder
         self.prompt_dropout = check_number(prompt_dropout, "prompt_dropout", minimum=0, maximum=1)
+        self.guiding_network = _checked_guide(guiding_network, self.sample_shape)
+        self.guidance_scale = check_number(guidance_scale, "guidance_scale", minimum=0)
         self._schedule = schedule
         self.prediction = prediction
         self.loss_function = _elementwise(loss)
@@ -152,6 +164,8 @@ class DiffusionModel(keras.Model):
             "network": serialize(self.network),
             "encoder": serialize(self.encoder),
             "prompt_dropout": self.prompt_dropout,
+            "guiding_network": serialize(self.guiding_network),
+            "guidance_scale": self.guidance_scale,
             "schedule": serialize(self.schedule),
             "prediction": serialize(self.prediction),
             "weighting": serialize(self.weighting),
@@ -163,7 +177,7 @@ class DiffusionModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        keys = {"network", "encoder", "schedule", "prediction", "weighting"}
+        keys = {"network", "encoder", "guiding_network", "schedule", "prediction", "weighting"}
         for key in keys & config.keys():
             config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
         config["loss"] = keras.losses.deserialize(config["loss"], custom_objects)
@@ -292,16 +306,19 @@ class DiffusionModel(keras.Model):
             Normalized clean samples, float32 of the shape of `noisy`.
         """
         noisy = ops.convert_to_tensor(noisy, "float32")
+        if conditions is None:
+            conditions = self._conditions_of_nothing(ops.shape(noisy)[0])
+        conditions = [ops.convert_to_tensor(condition, "float32") for condition in conditions]
+        return self._denoised(self.averaged, noisy, time, conditions)
+
+    def _denoised(
+        self, network: keras.Model, noisy: Any, time: Any, conditions: Sequence[Any]
+    ) -> Any:
         times = ops.reshape(ops.convert_to_tensor(time, "float32"), (-1,))
         times = ops.broadcast_to(times, (ops.shape(noisy)[0],))
         times = ops.reshape(times, (-1,) + (1,) * len(self.sample_shape))
         noise_rates, signal_rates = self.schedule(times)
-        if conditions is None:
-            conditions = self._conditions_of_nothing(ops.shape(noisy)[0])
-        conditions = [ops.convert_to_tensor(condition, "float32") for condition in conditions]
-        output = _output(
-            self.averaged, noisy, noise_rates, signal_rates, conditions, training=False
-        )
+        output = _output(network, noisy, noise_rates, signal_rates, conditions, training=False)
         return self.prediction.denoised(noisy, output, noise_rates, signal_rates)
 
     def encode(self, prompts: str | Sequence[Any]) -> list[np.ndarray]:
@@ -341,32 +358,44 @@ class DiffusionModel(keras.Model):
 
     def guidance(
         self,
-        prompts: Any,
+        prompts: Any = None,
         negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | None = None,
         *,
         num_images: int | None = None,
-    ) -> Guidance:
+    ) -> Guidance | None:
         """Returns what `run` needs to paint what prompts say.
 
         Args:
-            prompts: A prompt or several, one a picture, or what `encode` returned.
+            prompts: A prompt or several, one a picture, or what `encode` returned. `None` is the
+                empty prompt.
             negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
-                or what `encode` returned. `None` is the empty prompt.
-            guidance_scale: How firmly the prompts are followed, at least 0. 1 is the model as it
-                learned, without a push away from the negative prompts.
+                or what `encode` returned. With `None`, sampling moves away from the guiding
+                network, or from the empty prompt where there is no such network.
+            guidance_scale: How far it moves, at least 0. 1 is the model as it learned. `None` is
+                the model's own.
             num_images: How many pictures there are, when one prompt shall serve all of them.
+
+        Returns:
+            What to paint, or `None` where there is nothing to move away from.
 
         Raises:
             ValueError: If the model has no encoder, it doesn't know a prompt, or the numbers of
                 prompts don't fit.
         """
-        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
-        positive = self._checked_conditions(prompts, "prompts", num_images)
-        count = len(positive[0])
-        negative = self._checked_conditions(
-            "" if negative_prompts is None else negative_prompts, "negative_prompts", count
-        )
+        scale = self.guidance_scale if guidance_scale is None else guidance_scale
+        scale = check_number(scale, "guidance_scale", minimum=0)
+        if prompts is None and negative_prompts is None and self.guiding_network is None:
+            return None
+        positive = negative = None
+        if prompts is not None or negative_prompts is not None:
+            prompts = "" if prompts is None else prompts
+            positive = self._checked_conditions(prompts, "prompts", num_images)
+        if negative_prompts is not None or self.guiding_network is None:
+            assert positive is not None
+            count = len(positive[0])
+            negative_prompts = "" if negative_prompts is None else negative_prompts
+            negative = self._checked_conditions(negative_prompts, "negative_prompts", count)
         return Guidance(positive, negative, ops.convert_to_tensor(scale, "float32"))
 
     def _checked_conditions(self, prompts: Any, name: str, count: int | None) -> tuple[Any, ...]:
@@ -412,7 +441,7 @@ class DiffusionModel(keras.Model):
         prompts: Any,
         *,
         negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | None = None,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
@@ -431,9 +460,10 @@ class DiffusionModel(keras.Model):
                 paints what it likes.
             negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
                 or what `encode` returned.
-            guidance_scale: How firmly the prompts are followed, at least 0. At 1 the model paints
-                what it learned; above, what sets the prompts apart from the negative ones, at
-                twice the work. It is not used without prompts.
+            guidance_scale: How far sampling moves away from the negative prompts, or without any
+                from the guiding network or the empty prompt, at least 0. At 1 the model paints
+                what it learned; above, it follows the prompts more firmly and makes fewer errors,
+                and its pictures are less varied. `None` is the model's own.
             num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -468,7 +498,7 @@ class DiffusionModel(keras.Model):
         prompts: Any,
         *,
         negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | None = None,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
@@ -478,7 +508,7 @@ class DiffusionModel(keras.Model):
         Args:
             prompts: How many pictures, at least 1, or prompts as `generate` takes them.
             negative_prompts: What the pictures shall not show, as `generate` takes it.
-            guidance_scale: How firmly the prompts are followed, at least 0.
+            guidance_scale: How far sampling moves away from what it shall avoid, as for `generate`.
             num_steps: Steps from noise to picture, from 1 to 1000.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -496,16 +526,16 @@ class DiffusionModel(keras.Model):
             yield self.to_images(noisy), self.to_images(clean)
 
     def _subjects(
-        self, prompts: Any, negative_prompts: Any, guidance_scale: float
+        self, prompts: Any, negative_prompts: Any, guidance_scale: float | None
     ) -> tuple[int, Guidance | None]:
         """How many pictures there shall be, and of what."""
-        if isinstance(prompts, int | np.integer):
-            count = check_integer(prompts, "prompts", minimum=1)
-            if negative_prompts is None:
-                return count, None
-            prompts = [""] * count
-        guidance = self.guidance(prompts, negative_prompts, guidance_scale)
-        return len(guidance.positive[0]), guidance
+        if not isinstance(prompts, int | np.integer):
+            guidance = self.guidance(prompts, negative_prompts, guidance_scale)
+            assert guidance is not None
+            assert guidance.positive is not None
+            return len(guidance.positive[0]), guidance
+        count = check_integer(prompts, "prompts", minimum=1)
+        return count, self.guidance(None, negative_prompts, guidance_scale, num_images=count)
 
     def _sample(
         self,
@@ -557,8 +587,8 @@ class DiffusionModel(keras.Model):
             start: The first step.
             stop: One past the last step.
             sampler: How a step is taken.
-            guidance: What the pictures shall show, as the method `guidance` returns it. `None`
-                leaves it to the model.
+            guidance: What the pictures shall show, as the method `guidance` returns it. `None` is
+                what that returns without arguments.
             chunk: How many steps there are between two yields; about a tenth of all by default.
             label: What the progress bar says.
 
@@ -567,6 +597,7 @@ class DiffusionModel(keras.Model):
             in, both normalized.
         """
         self._check_adapted()
+        guidance = self.guidance() if guidance is None else guidance
         chunk = chunk or math.ceil((stop - start) / _PROGRESS_CHUNKS) or 1
         run, table = self._program(sampler), ops.convert_to_tensor(table)
         bounds = [ops.convert_to_tensor(bound, "float32") for bound in self._bounds()]
@@ -596,18 +627,23 @@ class DiffusionModel(keras.Model):
 
         key = (sampler, self.schedule, self.prediction)
         if key not in self._programs:
-            variables = [variable for _, copy in self._averages() for variable in copy.variables]
+            read = [copy for _, copy in self._averages()]
+            read += [] if self.guiding_network is None else [self.guiding_network]
+            variables = [variable for layer in read for variable in layer.variables]
             self._programs[key] = compiled(run, variables)
         return self._programs[key]
 
     def _guided(self, noisy: Any, time: Any, guidance: Guidance | None) -> Any:
         if guidance is None:
             return self.denoise(noisy, time)
-        pairs = zip(guidance.positive, guidance.negative, strict=True)
-        both = self.denoise(
-            ops.concatenate([noisy, noisy]), time, [ops.concatenate(pair) for pair in pairs]
-        )
-        positive, negative = ops.split(both, 2)
+        if guidance.positive is None or guidance.negative is None:
+            positive = self.denoise(noisy, time, guidance.positive)
+            negative = self._denoised(self.guiding_network, noisy, time, [])
+        else:
+            pairs = zip(guidance.positive, guidance.negative, strict=True)
+            conditions = [ops.concatenate(pair) for pair in pairs]
+            both = self.denoise(ops.concatenate([noisy, noisy]), time, conditions)
+            positive, negative = ops.split(both, 2)
         return guide(positive, negative, guidance.scale)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -724,6 +760,20 @@ def _frozen_copy(layer: Any) -> Any:
     copy.trainable = False
     copy.set_weights(layer.get_weights())
     return copy
+
+
+def _checked_guide(
+    network: keras.Model | None, sample_shape: tuple[int, ...]
+) -> keras.Model | None:
+    if network is None:
+        return None
+    shape = _sample_shape(network, None)
+    if shape != sample_shape:
+        raise ValueError(
+            f"`guiding_network` must take samples of the shape {sample_shape}. Received: {shape}"
+        )
+    network.trainable = False
+    return network
 
 
 def _listed(conditions: Any) -> list[Any]:
