@@ -114,13 +114,13 @@ class Guidance(NamedTuple):
 
     Attributes:
         positive: What the encoder made of the prompts, tensors `(num_images, ...)`, one for each
-            further input of the network. `None` is the empty prompt.
-        negative: The same of the negative prompts. `None` is the guiding network.
+            further input of the network.
+        negative: The same of the negative prompts.
         scale: The guidance scale, a scalar tensor.
     """
 
-    positive: tuple[Any, ...] | None
-    negative: tuple[Any, ...] | None
+    positive: tuple[Any, ...]
+    negative: tuple[Any, ...]
     scale: Any
 
 

@@ -62,8 +62,8 @@ class DiffusionModel(keras.Model):
             for the same prediction: smaller, or for a shorter time. It doesn't learn here.
             `generate` and the functions that edit move away from what it believes in, and so
             towards fewer errors.
-        guidance_scale: How far sampling moves away from the guiding network or from the negative
-            prompts where a call doesn't say, at least 0. At 1 it doesn't.
+        guiding_scale: How far they move away from it, at least 0. At 1 they don't; far above,
+            pictures lose variety. The attribute of this name can be set at any time.
         schedule: The rates of noise and signal at every time.
         prediction: What the network's output means.
         loss: The name of a Keras loss, or a loss, between the output and its target. The book
@@ -108,7 +108,7 @@ class DiffusionModel(keras.Model):
         encoder: Any = None,
         prompt_dropout: float = 0.1,
         guiding_network: keras.Model | None = None,
-        guidance_scale: float = 3.0,
+        guiding_scale: float = 1.5,
         schedule: Schedule = CosineSchedule(),
         prediction: Prediction = NoisePrediction(),
         loss: str | keras.losses.Loss = "mean_absolute_error",
@@ -125,7 +125,7 @@ class DiffusionModel(keras.Model):
         self.encoder: Any = encoder
         self.prompt_dropout = check_number(prompt_dropout, "prompt_dropout", minimum=0, maximum=1)
         self.guiding_network = _checked_guide(guiding_network, self.sample_shape)
-        self.guidance_scale = check_number(guidance_scale, "guidance_scale", minimum=0)
+        self.guiding_scale = check_number(guiding_scale, "guiding_scale", minimum=0)
         self._schedule = schedule
         self.prediction = prediction
         self.loss_function = _elementwise(loss)
@@ -165,7 +165,7 @@ class DiffusionModel(keras.Model):
             "encoder": serialize(self.encoder),
             "prompt_dropout": self.prompt_dropout,
             "guiding_network": serialize(self.guiding_network),
-            "guidance_scale": self.guidance_scale,
+            "guiding_scale": self.guiding_scale,
             "schedule": serialize(self.schedule),
             "prediction": serialize(self.prediction),
             "weighting": serialize(self.weighting),
@@ -358,44 +358,30 @@ class DiffusionModel(keras.Model):
 
     def guidance(
         self,
-        prompts: Any = None,
+        prompts: Any,
         negative_prompts: Any = None,
-        guidance_scale: float | None = None,
+        guidance_scale: float = 3.0,
         *,
         num_images: int | None = None,
-    ) -> Guidance | None:
+    ) -> Guidance:
         """Returns what `run` needs to paint what prompts say.
 
         Args:
-            prompts: A prompt or several, one a picture, or what `encode` returned. `None` is the
-                empty prompt.
+            prompts: A prompt or several, one a picture, or what `encode` returned.
             negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
-                or what `encode` returned. With `None`, sampling moves away from the guiding
-                network, or from the empty prompt where there is no such network.
-            guidance_scale: How far it moves, at least 0. 1 is the model as it learned. `None` is
-                the model's own.
+                or what `encode` returned. `None` is the empty prompt.
+            guidance_scale: How far sampling moves away from the negative prompts, at least 0. 1 is
+                the model as it learned.
             num_images: How many pictures there are, when one prompt shall serve all of them.
-
-        Returns:
-            What to paint, or `None` where there is nothing to move away from.
 
         Raises:
             ValueError: If the model has no encoder, it doesn't know a prompt, or the numbers of
                 prompts don't fit.
         """
-        scale = self.guidance_scale if guidance_scale is None else guidance_scale
-        scale = check_number(scale, "guidance_scale", minimum=0)
-        if prompts is None and negative_prompts is None and self.guiding_network is None:
-            return None
-        positive = negative = None
-        if prompts is not None or negative_prompts is not None:
-            prompts = "" if prompts is None else prompts
-            positive = self._checked_conditions(prompts, "prompts", num_images)
-        if negative_prompts is not None or self.guiding_network is None:
-            assert positive is not None
-            count = len(positive[0])
-            negative_prompts = "" if negative_prompts is None else negative_prompts
-            negative = self._checked_conditions(negative_prompts, "negative_prompts", count)
+        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
+        positive = self._checked_conditions(prompts, "prompts", num_images)
+        negative_prompts = "" if negative_prompts is None else negative_prompts
+        negative = self._checked_conditions(negative_prompts, "negative_prompts", len(positive[0]))
         return Guidance(positive, negative, ops.convert_to_tensor(scale, "float32"))
 
     def _checked_conditions(self, prompts: Any, name: str, count: int | None) -> tuple[Any, ...]:
@@ -441,7 +427,7 @@ class DiffusionModel(keras.Model):
         prompts: Any,
         *,
         negative_prompts: Any = None,
-        guidance_scale: float | None = None,
+        guidance_scale: float = 3.0,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
@@ -461,9 +447,9 @@ class DiffusionModel(keras.Model):
             negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
                 or what `encode` returned.
             guidance_scale: How far sampling moves away from the negative prompts, or without any
-                from the guiding network or the empty prompt, at least 0. At 1 the model paints
-                what it learned; above, it follows the prompts more firmly and makes fewer errors,
-                and its pictures are less varied. `None` is the model's own.
+                from the empty one, at least 0. At 1 the model paints what it learned; above, it
+                follows the prompts more firmly, and its pictures are less varied. It is not used
+                without prompts.
             num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -498,7 +484,7 @@ class DiffusionModel(keras.Model):
         prompts: Any,
         *,
         negative_prompts: Any = None,
-        guidance_scale: float | None = None,
+        guidance_scale: float = 3.0,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
         seed: int | None = None,
@@ -508,7 +494,7 @@ class DiffusionModel(keras.Model):
         Args:
             prompts: How many pictures, at least 1, or prompts as `generate` takes them.
             negative_prompts: What the pictures shall not show, as `generate` takes it.
-            guidance_scale: How far sampling moves away from what it shall avoid, as for `generate`.
+            guidance_scale: How firmly prompts are followed, as for `generate`.
             num_steps: Steps from noise to picture, from 1 to 1000.
             sampler: How a step is taken.
             seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -526,16 +512,17 @@ class DiffusionModel(keras.Model):
             yield self.to_images(noisy), self.to_images(clean)
 
     def _subjects(
-        self, prompts: Any, negative_prompts: Any, guidance_scale: float | None
+        self, prompts: Any, negative_prompts: Any, guidance_scale: float
     ) -> tuple[int, Guidance | None]:
         """How many pictures there shall be, and of what."""
-        if not isinstance(prompts, int | np.integer):
-            guidance = self.guidance(prompts, negative_prompts, guidance_scale)
-            assert guidance is not None
-            assert guidance.positive is not None
-            return len(guidance.positive[0]), guidance
-        count = check_integer(prompts, "prompts", minimum=1)
-        return count, self.guidance(None, negative_prompts, guidance_scale, num_images=count)
+        count = None
+        if isinstance(prompts, int | np.integer):
+            count = check_integer(prompts, "prompts", minimum=1)
+            if negative_prompts is None:
+                return count, None
+            prompts = ""
+        guidance = self.guidance(prompts, negative_prompts, guidance_scale, num_images=count)
+        return len(guidance.positive[0]), guidance
 
     def _sample(
         self,
@@ -587,8 +574,8 @@ class DiffusionModel(keras.Model):
             start: The first step.
             stop: One past the last step.
             sampler: How a step is taken.
-            guidance: What the pictures shall show, as the method `guidance` returns it. `None` is
-                what that returns without arguments.
+            guidance: What the pictures shall show, as the method `guidance` returns it. `None`
+                leaves it to the model.
             chunk: How many steps there are between two yields; about a tenth of all by default.
             label: What the progress bar says.
 
@@ -597,15 +584,15 @@ class DiffusionModel(keras.Model):
             in, both normalized.
         """
         self._check_adapted()
-        guidance = self.guidance() if guidance is None else guidance
         chunk = chunk or math.ceil((stop - start) / _PROGRESS_CHUNKS) or 1
         run, table = self._program(sampler), ops.convert_to_tensor(table)
-        bounds = [ops.convert_to_tensor(bound, "float32") for bound in self._bounds()]
+        fixed = [*self._bounds(), check_number(self.guiding_scale, "guiding_scale", minimum=0)]
+        fixed = [ops.convert_to_tensor(number, "float32") for number in fixed]
         with tqdm(total=stop - start, desc=label, unit="step", delay=1, leave=False) as bar:
             for first in range(start, stop, chunk):
                 last = min(first + chunk, stop)
                 steps = (ops.convert_to_tensor(step, "int32") for step in (first, last))
-                noisy, clean, state = run(noisy, state, table, *steps, *bounds, guidance)
+                noisy, clean, state = run(noisy, state, table, *steps, *fixed, guidance)
                 yield noisy, clean
                 bar.update(last - first)
 
@@ -618,10 +605,11 @@ class DiffusionModel(keras.Model):
             stop: Any,
             low: Any,
             high: Any,
+            guiding_scale: Any,
             guidance: Guidance | None,
         ) -> tuple[Any, Any, Any]:
             def denoise(noisy: Any, time: Any) -> Any:
-                return ops.clip(self._guided(noisy, time, guidance), low, high)
+                return ops.clip(self._guided(noisy, time, guidance, guiding_scale), low, high)
 
             return advance(sampler, denoise, noisy, state, table, start, stop)
 
@@ -633,18 +621,20 @@ class DiffusionModel(keras.Model):
             self._programs[key] = compiled(run, variables)
         return self._programs[key]
 
-    def _guided(self, noisy: Any, time: Any, guidance: Guidance | None) -> Any:
+    def _guided(self, noisy: Any, time: Any, guidance: Guidance | None, guiding_scale: Any) -> Any:
         if guidance is None:
-            return self.denoise(noisy, time)
-        if guidance.positive is None or guidance.negative is None:
-            positive = self.denoise(noisy, time, guidance.positive)
-            negative = self._denoised(self.guiding_network, noisy, time, [])
+            clean = positive = self.denoise(noisy, time)
         else:
             pairs = zip(guidance.positive, guidance.negative, strict=True)
             conditions = [ops.concatenate(pair) for pair in pairs]
             both = self.denoise(ops.concatenate([noisy, noisy]), time, conditions)
             positive, negative = ops.split(both, 2)
-        return guide(positive, negative, guidance.scale)
+            clean = guide(positive, negative, guidance.scale)
+        if self.guiding_network is None:
+            return clean
+        poorer = self._denoised(self.guiding_network, noisy, time, [])
+        # Both moves start from the same estimate, so that a negative prompt is never moved towards.
+        return clean + guide(positive, poorer, guiding_scale) - positive
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest normalized value of a channel."""
