@@ -83,6 +83,8 @@ def generate(
     model: imagegen.DiffusionModel, options: argparse.Namespace, species: list[str]
 ) -> np.ndarray:
     """Generates pictures in batches of one size, each from a seed of its own."""
+    if model.encoder is not None:
+        species = [name for name in species if name in model.encoder.names]
     random = np.random.default_rng(options.seed)
     batches = [
         model.generate(

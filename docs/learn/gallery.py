@@ -1,0 +1,143 @@
+# %% [markdown]
+# # Gallery
+#
+# What the models in this package make, large and unselected. Each picture on this page comes from a
+# seed, and was painted when the site was built. So each line of code here gives the same picture on
+# your machine.
+#
+# ## A meadow
+#
+# A hundred flowers, none left out. No photograph of them exists.
+
+# %% alt="A hundred flowers of many colours, in ten rows of ten."
+import imagegen
+
+import numpy as np
+
+model = imagegen.DiffusionModel.from_preset("flowers-64")
+model.schedule = imagegen.EvenLogSNR(model.schedule)
+sampling = {"num_steps": 12, "sampler": imagegen.DPMSolver2M()}
+
+meadow = model.generate(100, seed=2026, **sampling)
+imagegen.show(meadow, columns=10)
+
+# %% [markdown]
+# ## By name
+#
+# The preset `flowers-64-species` was told the species of each photograph. So it can be asked for one.
+# Six flowers for each of eight names:
+
+# %% tags=["wide"] alt="Eight rows of six flowers, each row another species: its colours and its shapes."
+gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
+gardener.schedule = imagegen.EvenLogSNR(gardener.schedule)
+
+species = [
+    "sunflower",
+    "rose",
+    "oxeye daisy",
+    "stemless gentian",
+    "passion flower",
+    "common dandelion",
+    "pelargonium",
+    "hibiscus",
+]
+prompts = [name for name in species for _ in range(6)]
+named = gardener.generate(prompts, guidance_scale=5.0, seed=3, **sampling)
+imagegen.show(named, columns=6, titles=prompts)
+
+# %% [markdown]
+# *Guidance* says how firmly the name is followed. At 1 the model paints what it learned. Above, it
+# exaggerates what sets this species apart from flowers in general. All columns begin with the same
+# noise:
+
+# %% alt="Five rows of eight flowers, one column for each species. From the first row to the last, colours grow stronger and the species clearer."
+scales = [0.0, 1.0, 2.0, 4.0, 8.0]
+rows = [gardener.generate(species, guidance_scale=scale, seed=1, **sampling) for scale in scales]
+titles = [f"guidance {scale:g}" for scale in scales for _ in species]
+imagegen.show(np.concatenate(rows), columns=8, titles=titles)
+
+# %% tags=["hide"]
+assert meadow.shape == (100, 64, 64, 3)
+assert all(name in gardener.encoder.names for name in species)
+
+# %% [markdown]
+# ## From one species to the next
+#
+# Inside the model a name is a vector. Between the vectors of two species there are others, which are
+# no species at all. We walk around a circle of four, always from the same noise.
+
+# %%
+(vectors,) = gardener.encode(["sunflower", "passion flower", "hibiscus", "oxeye daisy"])
+around = imagegen.walk(vectors, 48, closed=True).astype("float32")
+soil = np.repeat(imagegen.samplers.initial_noise(1, (64, 64, 3), seed=8), 48, axis=0)
+metamorphosis = gardener.generate([around], guidance_scale=5.0, noise=soil, seed=0, **sampling)
+imagegen.Animation(
+    metamorphosis,
+    alt="One flower becomes another species, and another",
+    frames_per_second=8,
+    scale=4,
+)
+
+# %% [markdown]
+# ## A walk through noise
+#
+# Now the other way round: no name, and noise that turns, slowly, from one draw to another. `walk`
+# keeps to the sphere on which noise lies. Each frame is a flower of its own.
+
+# %%
+noises = imagegen.samplers.initial_noise(5, (64, 64, 3), seed=21)
+path = imagegen.walk(noises, 60, closed=True).astype("float32")
+wandering = model.generate(60, noise=path, seed=0, **sampling)
+imagegen.Animation(wandering, alt="Flowers that melt into each other", frames_per_second=8, scale=4)
+
+# %% [markdown]
+# The same walk, every fourth frame:
+
+# %% alt="Fifteen flowers, each a little like the one before."
+imagegen.show(wandering[::4], columns=8)
+
+# %% [markdown]
+# ## How they come into being
+#
+# Nine flowers while they are painted. On the left is what the model is given at each step, on the right
+# the picture that it believes to be hidden in it.
+
+# %%
+noisy, clean = zip(*model.generate_steps(9, num_steps=40, seed=12), strict=True)
+film = [
+    np.concatenate([imagegen.grid(left, columns=3), imagegen.grid(right, columns=3)], axis=1)
+    for left, right in zip(noisy, clean, strict=True)
+]
+imagegen.Animation(
+    [*film, *film[-1:] * 10],
+    alt="Noise clears up and becomes nine flowers; beside it, blurs become the same flowers",
+    frames_per_second=8,
+    scale=2,
+)
+
+# %% tags=["hide"]
+np.testing.assert_array_equal(noisy[-1], clean[-1])
+
+# %% [markdown]
+# ## Digits
+#
+# The [first chapter](latent_spaces.py)'s model lays all digits out in a plane. Here is the plane,
+# thirty by thirty, such that each picture stands for an equal share of the prior:
+
+# %% alt="Thirty rows of thirty digits. Neighbours are alike, and regions of each digit flow into each other."
+vae = imagegen.VAE.from_preset("digits-2d")
+plane = vae.decode(imagegen.latent_grid(30, limit=None))
+imagegen.show(imagegen.grid(plane, columns=30, padding=0), scale=1)
+
+# %% [markdown]
+# With sixteen dimensions there is no plane to look at, but there is more room for handwriting. A
+# hundred samples:
+
+# %% alt="A hundred handwritten digits, clear and varied, some of them no digit."
+wider = imagegen.VAE.from_preset("digits-16d")
+latents = np.random.default_rng(0).standard_normal((100, 16))
+imagegen.show(imagegen.grid(wider.decode(latents), columns=20), scale=1)
+
+# %% [markdown]
+# How good all that is, in numbers, tells [How good is it?](how_good_is_it.py). What each model was
+# trained on, and for how long, is listed under [Presets](presets.py).
