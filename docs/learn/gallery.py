@@ -27,7 +27,7 @@ imagegen.show(meadow, columns=10)
 # The preset `flowers-64-species` was told the species of each photograph. So it can be asked for one.
 # Six flowers for each of eight names:
 
-# %% tags=["wide"] alt="Eight rows of six flowers, each row another species: its colours and its shapes."
+# %% alt="Eight rows of six flowers, each row another species: its colours and its shapes."
 gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
 gardener.schedule = imagegen.EvenLogSNR(gardener.schedule)
 
@@ -47,14 +47,15 @@ imagegen.show(named, columns=6, titles=prompts)
 
 # %% [markdown]
 # *Guidance* says how firmly the name is followed. At 1 the model paints what it learned. Above, it
-# exaggerates what sets this species apart from flowers in general. All columns begin with the same
-# noise:
+# exaggerates what sets this species apart from flowers in general. Within a column, all pictures begin
+# with the same noise:
 
-# %% alt="Five rows of eight flowers, one column for each species. From the first row to the last, colours grow stronger and the species clearer."
+# %% alt="Five rows of six flowers, one column for each species. From the first row to the last, colours grow stronger and the species clearer."
 scales = [0.0, 1.0, 2.0, 4.0, 8.0]
-rows = [gardener.generate(species, guidance_scale=scale, seed=1, **sampling) for scale in scales]
-titles = [f"guidance {scale:g}" for scale in scales for _ in species]
-imagegen.show(np.concatenate(rows), columns=8, titles=titles)
+six = ["sunflower", "rose", "oxeye daisy", "passion flower", "common dandelion", "hibiscus"]
+rows = [gardener.generate(six, guidance_scale=scale, seed=1, **sampling) for scale in scales]
+titles = [f"{name}, {scale:g}" for scale in scales for name in six]
+imagegen.show(np.concatenate(rows), columns=6, titles=titles)
 
 # %% tags=["hide"]
 assert meadow.shape == (100, 64, 64, 3)
@@ -94,7 +95,7 @@ imagegen.Animation(wandering, alt="Flowers that melt into each other", frames_pe
 # The same walk, every fourth frame:
 
 # %% alt="Fifteen flowers, each a little like the one before."
-imagegen.show(wandering[::4], columns=8)
+imagegen.show(wandering[::4], columns=5)
 
 # %% [markdown]
 # ## How they come into being
@@ -136,7 +137,7 @@ imagegen.show(imagegen.grid(plane, columns=30, padding=0), scale=1)
 # %% alt="A hundred handwritten digits, clear and varied, some of them no digit."
 wider = imagegen.VAE.from_preset("digits-16d")
 latents = np.random.default_rng(0).standard_normal((100, 16))
-imagegen.show(imagegen.grid(wider.decode(latents), columns=20), scale=1)
+imagegen.show(imagegen.grid(wider.decode(latents), columns=10), scale=2)
 
 # %% [markdown]
 # How good all that is, in numbers, tells [How good is it?](how_good_is_it.py). What each model was
