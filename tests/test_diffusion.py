@@ -337,7 +337,7 @@ def test_estimates_are_clipped_at_every_step():
     model = imagegen.DiffusionModel(scaling_network(100), prediction=imagegen.ImagePrediction())
     model.normalizer.adapt(pictures(4)[:, :4, :4])
     low, high = model._bounds()
-    steps = model._sample(1, 4, imagegen.DDIM(), 0, None, 1)
+    steps = model._sample(1, None, 4, imagegen.DDIM(), 0, None, 1)
     for noisy, clean in steps:
         clean = ops.convert_to_numpy(clean)
         assert (clean >= low - 1e-5).all()
@@ -425,8 +425,8 @@ def test_a_perfect_network_returns_the_only_picture_there_is():
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ({"num_images": 0}, "num_images"),
-        ({"num_images": 1.5}, "num_images"),
+        ({"prompts": 0}, "prompts"),
+        ({"prompts": 1.5}, "prompts"),
         ({"num_steps": 0}, "num_steps"),
         ({"num_steps": 1001}, "num_steps"),
         ({"seed": -1}, "seed"),
@@ -435,7 +435,7 @@ def test_a_perfect_network_returns_the_only_picture_there_is():
 )
 def test_impossible_requests_are_refused(sampling_model, arguments, name):
     with pytest.raises(ValueError, match=rf"`{name}`.*Received"):
-        sampling_model.generate(**({"num_images": 1} | arguments))
+        sampling_model.generate(**({"prompts": 1} | arguments))
 
 
 def test_a_network_of_other_inputs_is_refused():
