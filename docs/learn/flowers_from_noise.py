@@ -561,7 +561,7 @@ assert model.guiding_network.count_params() < model.network.count_params() / 5
 # This is *autoguidance*. The model's attribute `guiding_scale` is $g$. At 1 the poorer network plays no
 # part. The rows below begin with the same noise:
 
-# %% alt="Six flowers in four rows. At a scale of 1 they are ragged; from 1.5 on, petals close up to whole flowers; at 3 they are plain and flat."
+# %% alt="Six flowers in four rows. At a scale of 1 they are ragged; from 1.5 on, petals close up to whole flowers; at 3 outlines are hard, and there are patterns of dots."
 own_scale = model.guiding_scale
 rows, scales = [], [1.0, 1.5, 2.0, 3.0]
 for model.guiding_scale in scales:
@@ -574,8 +574,8 @@ imagegen.show(np.concatenate(rows), titles=titles, columns=6)
 assert own_scale == 1.5
 
 # %% [markdown]
-# Ragged petals close up, and flowers come clear of the green behind. Too much of it makes them plain, and
-# all alike. The preset takes 1.5.
+# Ragged petals close up, and flowers come clear of the green behind. Too much of it paints surfaces flat
+# and outlines hard, and draws patterns that no flower has. The preset takes 1.5.
 
 # %% [markdown]
 # ## An honest look
