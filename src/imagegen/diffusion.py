@@ -762,6 +762,9 @@ def _checked_guide(
         raise ValueError(
             f"`guiding_network` must take samples of the shape {sample_shape}. Received: {shape}"
         )
+    # A loaded network says that it is frozen when its layers are not yet, and on TensorFlow the
+    # assignment of a value that is there already changes nothing.
+    network.trainable = True
     network.trainable = False
     return network
 
