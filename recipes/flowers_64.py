@@ -15,9 +15,8 @@ a CPU, `KERAS_BACKEND=tensorflow` is the fastest, and the weights serve every ba
 
 On two CPU cores that had other work too, an epoch of the large network took 1.5 to 4.5 minutes, and
 one of the small network 1 to 2. The presets in the package had as many epochs as the stages below,
-but in shorter sittings: the first 24 and the first 6 with species in batches of 32, and the learning
-rate between 1e-3 and 3e-4. So this program gives weights as good, and not the same. It has not yet
-been run on a GPU.
+but in shorter sittings: the first 24 and the first 6 with species in batches of 32, all at learning
+rates between 1e-3 and 3e-4. This program was run whole on few pictures only, and never on a GPU.
 
 The large network is the U-Net of the chapters with four changes that make a short training go far:
 patches of 2 x 2 pixels, group normalization, the noise rate brought to every block, and attention
