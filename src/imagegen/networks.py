@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from imagegen._checks import check_integer
-from imagegen.layers import DepthToSpace, SubPixelConv2DTranspose
+from imagegen._weights import conv, conv_transpose, dense
+from imagegen.layers import DepthToSpace
 
 import keras
 from keras import layers
@@ -58,14 +59,14 @@ def point_mlp(
     points = keras.Input((dim,), name="points")
     noise_rates = keras.Input((1,), name="noise_rates")
     embedding = noise_rates if time_embedding is None else time_embedding(noise_rates)
-    embedding = layers.Dense(width, activation="swish")(embedding)
+    embedding = dense(width, activation="swish")(embedding)
     x = points
     for _ in range(depth):
-        x = layers.Dense(width)(x)
-        x = x * (1 + layers.Dense(width)(embedding)) + layers.Dense(width)(embedding)
+        x = dense(width)(x)
+        x = x * (1 + dense(width)(embedding)) + layers.Dense(width)(embedding)
         x = layers.Activation("swish")(x)
     # As in the U-Net: "there is no noise" is the first guess.
-    outputs = layers.Dense(dim, kernel_initializer="zeros", dtype="float32", name="head")(x)
+    outputs = dense(dim, kernel_initializer="zeros", dtype="float32", name="head")(x)
     return keras.Model([points, noise_rates], outputs, name="point_mlp")
 
 
@@ -116,11 +117,11 @@ def denoising_autoencoder(
     noisy = keras.Input(shape, name="noisy")
     x = noisy
     for width in widths:
-        x = layers.Conv2D(width, 3, strides=2, padding="same", activation="relu")(x)
+        x = conv(width, 3, strides=2, padding="same", activation="relu")(x)
     for width in reversed(widths):
-        x = SubPixelConv2DTranspose(width, 3, activation="relu")(x)
+        x = conv_transpose(width, 3, activation="relu")(x)
     # No sigmoid: with it and the squared error, training got stuck at black digits.
-    head = layers.Conv2D(shape[2], 3, padding="same", dtype="float32")
+    head = conv(shape[2], 3, padding="same", dtype="float32")
     return keras.Model(noisy, head(x), name="denoising_autoencoder")
 
 
@@ -170,8 +171,8 @@ def espcn(factor: int, *, channels: int = 3, widths: Sequence[int] = (64, 32)) -
     small = keras.Input((None, None, channels), name="small")
     x = small
     for width, size in zip(widths, [5] + [3] * (len(widths) - 1), strict=True):
-        x = layers.Conv2D(width, size, padding="same", activation="relu")(x)
-    head = layers.Conv2D(
+        x = conv(width, size, padding="same", activation="relu")(x)
+    head = conv(
         channels * factor**2, 3, padding="same", kernel_initializer="zeros", dtype="float32"
     )
     missing = DepthToSpace(factor, dtype="float32")(head(x))

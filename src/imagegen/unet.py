@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._weights import attention, conv, dense
 from imagegen.layers import DepthToSpace, SinusoidalEmbedding
 
 import keras
@@ -156,7 +157,7 @@ def _unet(
         x = _residual_block(x, width, embedding, norm, dropout)
         return _attend(x, norm) if x.shape[1] in attention_resolutions else x
 
-    x = layers.Conv2D(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
+    x = conv(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
     rate_map = layers.UpSampling2D(resolution)(noise_rates)
     x = layers.Concatenate()([x, rate_map])
     skips = []
@@ -173,9 +174,7 @@ def _unet(
             x = stage_block(layers.Concatenate()([x, skips.pop()]), width)
     # A kernel of zeros: "there is no noise" is the first guess, and a calm one.
     output_channels = channels * patch_size**2
-    x = layers.Conv2D(output_channels, 1, kernel_initializer="zeros", dtype="float32", name="head")(
-        x
-    )
+    x = conv(output_channels, 1, kernel_initializer="zeros", dtype="float32", name="head")(x)
     if patch_size == 1:
         return x
     # float32, as the head is: a policy of half precision would round the prediction.
@@ -184,28 +183,28 @@ def _unet(
 
 def _embed(noise_rates: Any, condition: Any, embedding_dim: int) -> Any:
     x = SinusoidalEmbedding(embedding_dim)(noise_rates)
-    x = layers.Dense(embedding_dim, activation="swish")(x)
-    x = layers.Dense(embedding_dim)(x)
+    x = dense(embedding_dim, activation="swish")(x)
+    x = dense(embedding_dim)(x)
     if condition is not None:
         # A kernel of zeros: at first the condition says nothing, and it can be added to a network
         # that was trained without one.
         condition = layers.Reshape((1, 1, condition.shape[-1]))(condition)
-        projection = layers.Dense(embedding_dim, kernel_initializer="zeros", name="condition_in")
+        projection = dense(embedding_dim, kernel_initializer="zeros", name="condition_in")
         x = layers.Add()([x, projection(condition)])
     return layers.Activation("swish")(x)
 
 
 def _residual_block(x: Any, width: int, embedding: Any, norm: str, dropout: float) -> Any:
-    residual = x if x.shape[-1] == width else layers.Conv2D(width, 1)(x)
+    residual = x if x.shape[-1] == width else conv(width, 1)(x)
     x = _normalized(x, norm)
     if embedding is not None:
-        scale = layers.Dense(x.shape[-1])(embedding)
-        shift = layers.Dense(x.shape[-1])(embedding)
+        scale = dense(x.shape[-1])(embedding)
+        shift = dense(x.shape[-1])(embedding)
         x = x * (1 + scale) + shift
-    x = layers.Conv2D(width, 3, padding="same", activation="swish")(x)
+    x = conv(width, 3, padding="same", activation="swish")(x)
     if dropout:
         x = layers.Dropout(dropout)(x)
-    x = layers.Conv2D(width, 3, padding="same")(x)
+    x = conv(width, 3, padding="same")(x)
     return layers.Add()([x, residual])
 
 
@@ -222,7 +221,7 @@ def _attend(x: Any, norm: str) -> Any:
     height, width, channels = x.shape[1:]
     tokens = layers.Reshape((height * width, channels))(_normalized(x, norm))
     heads = max(1, channels // 32)
-    tokens = layers.MultiHeadAttention(heads, channels // heads)(tokens, tokens)
+    tokens = attention(heads, channels // heads)(tokens, tokens)
     return layers.Add()([x, layers.Reshape((height, width, channels))(tokens)])
 
 
