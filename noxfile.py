@@ -48,7 +48,8 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests on JAX."""
     install(session, "test")
-    session.run("pytest", *session.posargs, env={"KERAS_BACKEND": "jax"})
+    # Several at a time: most of the time goes into compiling, on one core each.
+    session.run("pytest", "-n", "auto", *session.posargs, env={"KERAS_BACKEND": "jax"})
 
 
 @nox.session
