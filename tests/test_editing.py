@@ -1,5 +1,5 @@
 import imagegen
-from imagegen import editing
+from imagegen import editing, inversion
 from imagegen.samplers import Level, advance, levels
 
 import keras
@@ -302,7 +302,7 @@ def test_the_step_backwards_undoes_ddims_step():
 
     now, after = Level(0.2, 0.3, 0.954), Level(0.4, 0.6, 0.8)
     noisy = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(5, 2)), "float32")
-    noisier, _, _ = editing._Inversion(60).step(denoise, noisy, now, after, ())
+    noisier, _, _ = inversion._Inversion(60).step(denoise, noisy, now, after, ())
     back, _, _ = imagegen.DDIM().step(denoise, noisier, after, now, ())
     np.testing.assert_allclose(ops.convert_to_numpy(back), ops.convert_to_numpy(noisy), atol=1e-5)
 

@@ -18,6 +18,7 @@ from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
 from imagegen.conditioning import Guidance as Guidance
 from imagegen.conditioning import LabelEncoder as LabelEncoder
 from imagegen.conditioning import guide as guide
+from imagegen.conditioning import rescaled as rescaled
 from imagegen.diffusion import DiffusionModel as DiffusionModel
 from imagegen.discrete import DiscreteSchedule as DiscreteSchedule
 from imagegen.discrete import constant_betas as constant_betas
@@ -25,15 +26,14 @@ from imagegen.discrete import cosine_betas as cosine_betas
 from imagegen.discrete import linear_betas as linear_betas
 from imagegen.discrete import quadratic_betas as quadratic_betas
 from imagegen.discrete import sigmoid_betas as sigmoid_betas
-from imagegen.editing import ddim_inversion as ddim_inversion
 from imagegen.editing import image_to_image as image_to_image
 from imagegen.editing import inpaint as inpaint
-from imagegen.editing import interpolate_images as interpolate_images
 from imagegen.editing import outpaint as outpaint
 from imagegen.editing import super_resolve as super_resolve
 from imagegen.editing import variations as variations
 from imagegen.features import extract_features as extract_features
 from imagegen.features import feature_model as feature_model
+from imagegen.generation import ImageGenerator as ImageGenerator
 from imagegen.images import ShowGenerated as ShowGenerated
 from imagegen.images import center_square as center_square
 from imagegen.images import grid as grid
@@ -45,6 +45,8 @@ from imagegen.interpolation import latent_grid as latent_grid
 from imagegen.interpolation import lerp as lerp
 from imagegen.interpolation import slerp as slerp
 from imagegen.interpolation import walk as walk
+from imagegen.inversion import ddim_inversion as ddim_inversion
+from imagegen.inversion import interpolate_images as interpolate_images
 from imagegen.layers import DepthToSpace as DepthToSpace
 from imagegen.layers import LatentSampler as LatentSampler
 from imagegen.layers import LogSNR as LogSNR

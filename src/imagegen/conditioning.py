@@ -117,11 +117,13 @@ class Guidance(NamedTuple):
             further input of the network.
         negative: The same of the negative prompts.
         scale: The guidance scale, a scalar tensor.
+        rescale: How much of the contrast that guidance adds is taken back, a scalar tensor.
     """
 
     positive: tuple[Any, ...]
     negative: tuple[Any, ...]
     scale: Any
+    rescale: Any
 
 
 def guide(positive: Any, negative: Any, scale: Any) -> Any:
@@ -155,3 +157,37 @@ def guide(positive: Any, negative: Any, scale: Any) -> Any:
         Itself](https://arxiv.org/abs/2406.02507), 2024, equation 4.
     """
     return positive + (scale - 1) * (positive - negative)
+
+
+def rescaled(guided: Any, positive: Any, amount: Any) -> Any:
+    r"""Takes back contrast that guidance added.
+
+    $$\phi\, \frac{\operatorname{std}(\hat x_+)}{\operatorname{std}(\hat x)}\, \hat x
+    + (1 - \phi)\, \hat x$$
+
+    The standard deviations are those of each sample. At $\phi = 0$ nothing changes, exactly.
+
+    Args:
+        guided: Guided estimates $\hat x$ of clean samples, `(batch, ...)`.
+        positive: The estimates $\hat x_+$ before guidance, of the same shape.
+        amount: $\phi$, from 0 to 1.
+
+    Returns:
+        Clean samples of the same shape.
+
+    Example:
+        ```python
+        import numpy as np
+        from imagegen import rescaled
+
+        positive = np.array([[1.0, -1.0]], "float32")
+        assert np.allclose(rescaled(3 * positive, positive, 1.0), positive)
+        ```
+
+    Reference:
+        Lin et al., [Common Diffusion Noise Schedules and Sample Steps are
+        Flawed](https://arxiv.org/abs/2305.08891), 2024, equations 15 and 16.
+    """
+    axes = tuple(range(1, len(guided.shape)))
+    ratio = ops.std(positive, axes, keepdims=True) / (ops.std(guided, axes, keepdims=True) + 1e-8)
+    return guided * (1 + amount * (ratio - 1))

@@ -1,37 +1,23 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
-from imagegen._checks import check_finite, check_integer, check_number
-from imagegen._jit import compiled
-from imagegen.conditioning import Guidance, guide
+from imagegen._checks import check_finite, check_number
+from imagegen.conditioning import guide
+from imagegen.generation import ImageGenerator
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
-from imagegen.samplers import (
-    DDIM,
-    MAX_STEPS,
-    Sampler,
-    advance,
-    checked_seed,
-    initial_noise,
-    levels,
-)
 from imagegen.schedules import CosineSchedule, Schedule
 
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm import tqdm
-
-# How often the progress bar moves in a run; each stop costs a dispatch of the compiled program.
-_PROGRESS_CHUNKS = 10
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
-class DiffusionModel(keras.Model):
+class DiffusionModel(ImageGenerator, keras.Model):
     """Trains a network to denoise, and generates pictures from noise.
 
     Training mixes each picture with noise at a random time, and the network learns what was
@@ -144,7 +130,6 @@ class DiffusionModel(keras.Model):
             shape=(), initializer="zeros", trainable=False, name="steps_averaged"
         )
         self.built = True
-        self._programs: dict[tuple[Any, ...], Any] = {}
 
     @property
     def schedule(self) -> Schedule:
@@ -266,11 +251,11 @@ class DiffusionModel(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         # Where `fit` begins: inside the compiled step nothing can be looked at.
-        self._check_adapted()
+        self._check_ready()
         return super().make_train_function(force)
 
     def make_test_function(self, force: bool = False) -> Any:
-        self._check_adapted()
+        self._check_ready()
         return super().make_test_function(force)
 
     def compute_loss(
@@ -356,57 +341,6 @@ class DiffusionModel(keras.Model):
         conditions = _listed(self.averaged_encoder(tokens, training=False))
         return [ops.convert_to_numpy(ops.cast(array, "float32")) for array in conditions]
 
-    def guidance(
-        self,
-        prompts: Any,
-        negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
-        *,
-        num_images: int | None = None,
-    ) -> Guidance:
-        """Returns what `run` needs to paint what prompts say.
-
-        Args:
-            prompts: A prompt or several, one a picture, or what `encode` returned.
-            negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
-                or what `encode` returned. `None` is the empty prompt.
-            guidance_scale: How far sampling moves away from the negative prompts, at least 0. 1 is
-                the model as it learned.
-            num_images: How many pictures there are, when one prompt shall serve all of them.
-
-        Raises:
-            ValueError: If the model has no encoder, it doesn't know a prompt, or the numbers of
-                prompts don't fit.
-        """
-        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
-        positive = self._checked_conditions(prompts, "prompts", num_images)
-        negative_prompts = "" if negative_prompts is None else negative_prompts
-        negative = self._checked_conditions(negative_prompts, "negative_prompts", len(positive[0]))
-        return Guidance(positive, negative, ops.convert_to_tensor(scale, "float32"))
-
-    def _checked_conditions(self, prompts: Any, name: str, count: int | None) -> tuple[Any, ...]:
-        """Encoded prompts as tensors; one prompt is repeated to `count`."""
-        encoded = isinstance(prompts, list | tuple) and prompts and np.ndim(prompts[0]) > 0
-        arrays = prompts if encoded else self.encode(prompts)
-        shapes = [tuple(tensor.shape[1:]) for tensor in self.network.inputs[2:]]
-        arrays = [check_finite(array, name) for array in arrays]
-        if [array.shape[1:] for array in arrays] != shapes or len({*map(len, arrays)}) != 1:
-            raise ValueError(
-                f"`{name}` must be prompts, or arrays (num_prompts, ...) with the rest of the "
-                f"shape {shapes}. Received: shapes {[array.shape for array in arrays]}"
-            )
-        if not len(arrays[0]):
-            raise ValueError(f"`{name}` must hold at least one prompt. Received: none")
-        if count is not None and len(arrays[0]) not in (1, count):
-            raise ValueError(
-                f"`{name}` must be one for all {count} pictures or one for each. "
-                f"Received: {len(arrays[0])}"
-            )
-        repeats = (count or 1) if len(arrays[0]) == 1 else 1
-        return tuple(
-            ops.convert_to_tensor(np.repeat(array, repeats, axis=0), "float32") for array in arrays
-        )
-
     def _conditions(self, tokens: Any, training: bool) -> list[Any]:
         if not training:
             return _listed(self.averaged_encoder(tokens, training=False))
@@ -422,219 +356,20 @@ class DiffusionModel(keras.Model):
         empty = self.averaged_encoder.empty
         return self._conditions(ops.broadcast_to(empty, (count, *empty.shape)), training=False)
 
-    def generate(
-        self,
-        prompts: Any,
-        *,
-        negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
-        num_steps: int = 20,
-        sampler: Sampler = DDIM(),
-        seed: int | None = None,
-        noise: Any = None,
-    ) -> np.ndarray:
-        """Generates pictures from noise.
+    def _condition_shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(tensor.shape[1:]) for tensor in self.network.inputs[2:]]
 
-        The first call with a number of pictures and a sampler compiles one program; it serves
-        every number of steps, every prompt and every guidance scale, and survives further
-        training. The same seed gives the same pictures, and picture i is the same however many are
-        asked for.
+    def _variables(self) -> list[Any]:
+        read = [copy for _, copy in self._averages()]
+        read += [] if self.guiding_network is None else [self.guiding_network]
+        return [variable for layer in read for variable in layer.variables]
 
-        Args:
-            prompts: How many pictures, at least 1. For a model with an encoder also a prompt, or
-                several, one a picture, or what `encode` returned. Given a number, such a model
-                paints what it likes.
-            negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
-                or what `encode` returned.
-            guidance_scale: How far sampling moves away from the negative prompts, or without any
-                from the empty one, at least 0. At 1 the model paints what it learned; above, it
-                follows the prompts more firmly, and its pictures are less varied. It is not used
-                without prompts.
-            num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
-            sampler: How a step is taken.
-            seed: A non-negative integer. `None` draws one from Keras's global random state.
-            noise: Standard normal noise to start from, one sample a picture, in the place of noise
-                drawn from the seed: a way through noise, or what `ddim_inversion` returned.
-
-        Returns:
-            uint8 pictures `(num_images, height, width, channels)` where `value_range` is
-            `(0, 255)`, float32 samples otherwise.
-
-        Raises:
-            ValueError: If an argument is out of range.
-            FloatingPointError: If the network gives NaN or infinity.
-
-        Example:
-            ```python
-            import imagegen
-
-            model = imagegen.DiffusionModel.from_preset("flowers-64")
-            images = model.generate(4, num_steps=5, seed=1)
-            ```
-        """
-        check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
-        count, guidance = self._subjects(prompts, negative_prompts, guidance_scale)
-        chunk = math.ceil(num_steps / _PROGRESS_CHUNKS)
-        for noisy, _ in self._sample(count, guidance, num_steps, sampler, seed, noise, chunk):
-            final = noisy
-        return self.to_images(final)
-
-    def generate_steps(
-        self,
-        prompts: Any,
-        *,
-        negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
-        num_steps: int = 20,
-        sampler: Sampler = DDIM(),
-        seed: int | None = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Generates pictures as `generate` does, and yields every step of the way.
-
-        Args:
-            prompts: How many pictures, at least 1, or prompts as `generate` takes them.
-            negative_prompts: What the pictures shall not show, as `generate` takes it.
-            guidance_scale: How firmly prompts are followed, as for `generate`.
-            num_steps: Steps from noise to picture, from 1 to 1000.
-            sampler: How a step is taken.
-            seed: A non-negative integer. `None` draws one from Keras's global random state.
-
-        Yields:
-            After each step, the noisy pictures and the clean ones that the network saw in the
-            noisier ones before. The last noisy pictures are what `generate` returns.
-
-        Raises:
-            ValueError: If an argument is out of range.
-            FloatingPointError: If the network gives NaN or infinity.
-        """
-        count, guidance = self._subjects(prompts, negative_prompts, guidance_scale)
-        for noisy, clean in self._sample(count, guidance, num_steps, sampler, seed, None, 1):
-            yield self.to_images(noisy), self.to_images(clean)
-
-    def _subjects(
-        self, prompts: Any, negative_prompts: Any, guidance_scale: float
-    ) -> tuple[int, Guidance | None]:
-        """How many pictures there shall be, and of what."""
-        count = None
-        if isinstance(prompts, int | np.integer):
-            count = check_integer(prompts, "prompts", minimum=1)
-            if negative_prompts is None:
-                return count, None
-            prompts = ""
-        guidance = self.guidance(prompts, negative_prompts, guidance_scale, num_images=count)
-        return len(guidance.positive[0]), guidance
-
-    def _sample(
-        self,
-        num_images: int,
-        guidance: Guidance | None,
-        num_steps: int,
-        sampler: Sampler,
-        seed: int | None,
-        noise: Any,
-        chunk: int,
-    ) -> Iterator[tuple[Any, Any]]:
-        shape = (num_images, *self.sample_shape)
-        seed = checked_seed(seed)
-        table = levels(self.schedule, num_steps)
-        if noise is None:
-            noise = initial_noise(num_images, self.sample_shape, seed)
-        noise = check_finite(noise, "noise")
-        if noise.shape != shape:
-            raise ValueError(f"`noise` must have the shape {shape}. Received: shape {noise.shape}")
-        # The deviation that normalized data have at the first level.
-        noisy = ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]), "float32")
-        state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
-        yield from self.run(
-            noisy, state, table, 0, num_steps, sampler=sampler, guidance=guidance, chunk=chunk
-        )
-
-    def run(
-        self,
-        noisy: Any,
-        state: Any,
-        table: np.ndarray,
-        start: int,
-        stop: int,
-        *,
-        sampler: Sampler,
-        guidance: Guidance | None = None,
-        chunk: int | None = None,
-        label: str = "generate",
-    ) -> Iterator[tuple[Any, Any]]:
-        """Takes steps of sampling, from any level to any other.
-
-        `generate` and the functions that edit pictures are made of it. It shows a progress bar
-        when it takes more than a second.
-
-        Args:
-            noisy: Normalized samples `(batch, ...)` at the level `table[start]`, float32.
-            state: The sampler's state there: what `sampler.init` returns.
-            table: The levels, as `imagegen.samplers.levels` returns them.
-            start: The first step.
-            stop: One past the last step.
-            sampler: How a step is taken.
-            guidance: What the pictures shall show, as the method `guidance` returns it. `None`
-                leaves it to the model.
-            chunk: How many steps there are between two yields; about a tenth of all by default.
-            label: What the progress bar says.
-
-        Yields:
-            Samples at the level that is reached, and the clean samples that the last step believed
-            in, both normalized.
-        """
-        self._check_adapted()
-        chunk = chunk or math.ceil((stop - start) / _PROGRESS_CHUNKS) or 1
-        run, table = self._program(sampler), ops.convert_to_tensor(table)
-        fixed = [*self._bounds(), check_number(self.guiding_scale, "guiding_scale", minimum=0)]
-        fixed = [ops.convert_to_tensor(number, "float32") for number in fixed]
-        with tqdm(total=stop - start, desc=label, unit="step", delay=1, leave=False) as bar:
-            for first in range(start, stop, chunk):
-                last = min(first + chunk, stop)
-                steps = (ops.convert_to_tensor(step, "int32") for step in (first, last))
-                noisy, clean, state = run(noisy, state, table, *steps, *fixed, guidance)
-                yield noisy, clean
-                bar.update(last - first)
-
-    def _program(self, sampler: Sampler) -> Any:
-        def run(
-            noisy: Any,
-            state: Any,
-            table: Any,
-            start: Any,
-            stop: Any,
-            low: Any,
-            high: Any,
-            guiding_scale: Any,
-            guidance: Guidance | None,
-        ) -> tuple[Any, Any, Any]:
-            def denoise(noisy: Any, time: Any) -> Any:
-                return ops.clip(self._guided(noisy, time, guidance, guiding_scale), low, high)
-
-            return advance(sampler, denoise, noisy, state, table, start, stop)
-
-        key = (sampler, self.schedule, self.prediction)
-        if key not in self._programs:
-            read = [copy for _, copy in self._averages()]
-            read += [] if self.guiding_network is None else [self.guiding_network]
-            variables = [variable for layer in read for variable in layer.variables]
-            self._programs[key] = compiled(run, variables)
-        return self._programs[key]
-
-    def _guided(self, noisy: Any, time: Any, guidance: Guidance | None, guiding_scale: Any) -> Any:
-        if guidance is None:
-            clean = positive = self.denoise(noisy, time)
-        else:
-            pairs = zip(guidance.positive, guidance.negative, strict=True)
-            conditions = [ops.concatenate(pair) for pair in pairs]
-            both = self.denoise(ops.concatenate([noisy, noisy]), time, conditions)
-            positive, negative = ops.split(both, 2)
-            clean = guide(positive, negative, guidance.scale)
+    def _repelled(self, clean: Any, start: Any, noisy: Any, time: Any, scale: Any) -> Any:
         if self.guiding_network is None:
             return clean
         poorer = self._denoised(self.guiding_network, noisy, time, [])
         # Both moves start from the same estimate, so that a negative prompt is never moved towards.
-        return clean + guide(positive, poorer, guiding_scale) - positive
+        return clean + guide(start, poorer, scale) - start
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest normalized value of a channel."""
@@ -666,7 +401,7 @@ class DiffusionModel(keras.Model):
         Raises:
             ValueError: If there is NaN or infinity in a picture, or the normalizer is not adapted.
         """
-        self._check_adapted()
+        self._check_ready()
         check_finite(images, "images")
         return ops.convert_to_numpy(self._normalized(images))
 
@@ -712,7 +447,7 @@ class DiffusionModel(keras.Model):
         encoders = [] if self.encoder is None else [(self.encoder, self.averaged_encoder)]
         return [(self.network, self.averaged), *encoders]
 
-    def _check_adapted(self) -> None:
+    def _check_ready(self) -> None:
         if self.value_range is None:
             return
         mean, deviation = self._statistics()

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen.conditioning import Guidance
 from imagegen.images import as_pictures
-from imagegen.interpolation import slerp, walk
 from imagegen.samplers import (
     DDIM,
     Denoise,
@@ -31,6 +31,9 @@ def image_to_image(
     images: Any,
     *,
     strength: float = 0.6,
+    prompts: Any = None,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
     num_steps: int = 50,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -47,6 +50,10 @@ def image_to_image(
             or `(num_images, height, width, 3)`.
         strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
             of the draft.
+        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+            that takes prompts.
+        negative_prompts: What they shall not show.
+        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
         num_steps: Steps of the whole way from noise. The share `strength` of them is taken,
             rounded; in between 0 and 1, at least one step and at most all but one.
         sampler: How a step is taken.
@@ -73,22 +80,25 @@ def image_to_image(
     Reference:
         Meng et al., [SDEdit](https://arxiv.org/abs/2108.01073), 2022, algorithm 1.
     """
-    images = _pictures(model, images, "images")
+    images = checked_pictures(model, images, "images")
     strength = check_number(strength, "strength", minimum=0, maximum=1)
+    guidance = _guidance(model, len(images), prompts, negative_prompts, guidance_scale)
     table, seed = levels(model.schedule, num_steps), checked_seed(seed)
     num_taken = round(num_steps * strength)
     if 0 < strength < 1 < num_steps:
         num_taken = min(max(num_taken, 1), num_steps - 1)
     if num_taken == 0:
         return images.copy()
-    if num_taken == num_steps:
-        return model.generate(len(images), num_steps=num_steps, sampler=sampler, seed=seed)
     start = num_steps - num_taken
-    _, noise_rate, signal_rate = table[start]
-    noise = initial_noise(len(images), images.shape[1:], seed)
-    noisy = ops.convert_to_tensor(signal_rate * model.to_samples(images) + noise_rate * noise)
+    if start == 0:
+        noisy = _first_noise(model, len(images), table, seed)
+    else:
+        _, noise_rate, signal_rate = table[start]
+        noise = initial_noise(len(images), model.sample_shape, seed)
+        noisy = ops.convert_to_tensor(signal_rate * model.to_samples(images) + noise_rate * noise)
     state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
-    return model.to_images(_run(model, noisy, state, table, start, num_steps, sampler, "edit"))
+    final = run_steps(model, noisy, state, table, start, num_steps, sampler, "edit", guidance)
+    return model.to_images(final)
 
 
 def variations(
@@ -97,6 +107,9 @@ def variations(
     num_images: int = 4,
     *,
     strength: float = 0.6,
+    prompts: Any = None,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
     num_steps: int = 50,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -110,6 +123,10 @@ def variations(
         image: One picture, uint8 or floats from 0 to 1, of the model's size.
         num_images: How many variations.
         strength: How much they differ, from 0 to 1.
+        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+            that takes prompts.
+        negative_prompts: What they shall not show.
+        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
         num_steps: Steps of the whole way from noise. The share `strength` of them is taken.
         sampler: How a step is taken.
         seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -130,12 +147,15 @@ def variations(
         assert images.shape == (3, 64, 64, 3)
         ```
     """
-    picture = _one_picture(model, image, "image")
+    picture = checked_picture(model, image, "image")
     num_images = check_integer(num_images, "num_images", minimum=1)
     return image_to_image(
         model,
         np.repeat(picture, num_images, axis=0),
         strength=strength,
+        prompts=prompts,
+        negative_prompts=negative_prompts,
+        guidance_scale=guidance_scale,
         num_steps=num_steps,
         sampler=sampler,
         seed=seed,
@@ -147,6 +167,9 @@ def inpaint(
     images: Any,
     mask: Any,
     *,
+    prompts: Any = None,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
     num_steps: int = 50,
     num_resamplings: int = 5,
     sampler: Sampler = DDIM(),
@@ -169,6 +192,10 @@ def inpaint(
         mask: What to repaint, `(height, width)`, or one a picture `(num_images, height, width)`:
             booleans; or uint8 from 0 to 255 or floats from 0 to 1, of which the brighter half is
             repainted.
+        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+            that takes prompts.
+        negative_prompts: What they shall not show.
+        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
         num_steps: Steps from noise to picture.
         num_resamplings: How often each step is taken; 1 doesn't repeat. The work grows with it.
         sampler: How a step is taken. The memory of a multistep sampler begins anew in each step.
@@ -199,17 +226,17 @@ def inpaint(
         Lugmayr et al., [RePaint](https://arxiv.org/abs/2201.09865), 2022, algorithm 1, with jumps
         of one step.
     """
-    images = _pictures(model, images, "images")
+    images = checked_pictures(model, images, "images")
     repaint = _mask(mask, images)
+    guidance = _guidance(model, len(images), prompts, negative_prompts, guidance_scale)
     sampler = _RePaint(sampler, check_integer(num_resamplings, "num_resamplings", minimum=1))
     table, seed = levels(model.schedule, num_steps), checked_seed(seed)
-    noisy = ops.convert_to_tensor(
-        np.hypot(*table[0, 1:]) * initial_noise(len(images), images.shape[1:], seed)
-    )
+    noisy = _first_noise(model, len(images), table, seed)
     kept = ops.convert_to_tensor(model.to_samples(images))
     index = ops.convert_to_tensor(0, "int32")
-    state = (ops.convert_to_tensor(seed, "int32"), index, kept, ops.convert_to_tensor(repaint))
-    final = _run(model, noisy, state, table, 0, num_steps, sampler, "inpaint")
+    part = ops.convert_to_tensor(_of_samples(repaint, model.sample_shape))
+    state = (ops.convert_to_tensor(seed, "int32"), index, kept, part)
+    final = run_steps(model, noisy, state, table, 0, num_steps, sampler, "inpaint", guidance)
     return np.where(repaint, model.to_images(final), images)
 
 
@@ -218,6 +245,9 @@ def outpaint(
     images: Any,
     pad: int | Sequence[int],
     *,
+    prompts: Any = None,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
     num_steps: int = 50,
     num_resamplings: int = 5,
     sampler: Sampler = DDIM(),
@@ -233,6 +263,10 @@ def outpaint(
         images: uint8, or floats from 0 to 1, of any size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         pad: Pixels to add on each side, or four numbers: above, below, left and right.
+        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+            that takes prompts.
+        negative_prompts: What they shall not show.
+        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
         num_steps: Steps from noise to picture, in each window.
         num_resamplings: How often each step is taken.
         sampler: How a step is taken.
@@ -257,7 +291,7 @@ def outpaint(
         assert wide.shape == (1, 64, 96, 3)
         ```
     """
-    images = _pictures(model, images, "images", any_size=True)
+    images = checked_pictures(model, images, "images", any_size=True)
     pads = [pad] * 4 if np.ndim(pad) == 0 else list(pad)  # type: ignore[arg-type]
     if len(pads) != 4:
         raise ValueError(f"`pad` must be one number or four. Received: pad={pad!r}")
@@ -273,6 +307,9 @@ def outpaint(
             model,
             canvas[:, *window],
             empty[window],
+            prompts=prompts,
+            negative_prompts=negative_prompts,
+            guidance_scale=guidance_scale,
             num_steps=num_steps,
             num_resamplings=num_resamplings,
             sampler=sampler,
@@ -287,6 +324,9 @@ def super_resolve(
     images: Any,
     factor: int,
     *,
+    prompts: Any = None,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
     num_steps: int = 50,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -307,6 +347,10 @@ def super_resolve(
             `(num_images, height, width, 3)`, where height and width are the model's divided by
             `factor`.
         factor: How many times the height and the width grow, at least 2.
+        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+            that takes prompts.
+        negative_prompts: What they shall not show.
+        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
         num_steps: Steps from noise to picture.
         sampler: How a step is taken.
         seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -333,113 +377,22 @@ def super_resolve(
         Model](https://arxiv.org/abs/2212.00490), 2023, equation 13.
     """
     factor = check_integer(factor, "factor", minimum=2)
-    images = _pictures(model, images, "images", reduced=factor)
-    shape = (len(images), *model.sample_shape)
+    images = checked_pictures(model, images, "images", reduced=factor)
+    if model.image_shape != model.sample_shape:
+        raise ValueError(
+            "`model` must work on pixels, whose means are known. Received: a model of latents, "
+            f"{model.sample_shape}"
+        )
+    guidance = _guidance(model, len(images), prompts, negative_prompts, guidance_scale)
     table, seed = levels(model.schedule, num_steps), checked_seed(seed)
-    noise = initial_noise(len(images), shape[1:], seed)
-    noisy = ops.convert_to_tensor(np.hypot(*table[0, 1:]) * noise)
+    noisy = _first_noise(model, len(images), table, seed)
     known = ops.convert_to_tensor(model.to_samples(images))
     state = (known, sampler.init(noisy, ops.convert_to_tensor(seed, "int32")))
     consistent = _WithBlockMeans(sampler, factor)
-    final = _run(model, noisy, state, table, 0, num_steps, consistent, "super-resolve")
+    final = run_steps(
+        model, noisy, state, table, 0, num_steps, consistent, "super-resolve", guidance
+    )
     return _with_block_means(model.to_images(final), images, factor)
-
-
-def ddim_inversion(
-    model: Any, images: Any, *, num_steps: int = 100, num_iterations: int = 3
-) -> np.ndarray:
-    r"""Finds the noise from which the deterministic sampler makes given pictures.
-
-    Each of DDIM's steps is taken backwards. The step from $t'$ to the noisier $t$ has to undo the
-    one from $t$ to $t'$, so the noise in it is the one that the model sees in the *result*:
-
-    $$x_t = \frac{s_t}{s_{t'}}\left(x_{t'} - n_{t'}\, \hat\epsilon(x_t, t)\right)
-    + n_t\, \hat\epsilon(x_t, t).$$
-
-    The equation is solved by putting its result in again, `num_iterations` times.
-
-    `model.generate(len(noise), noise=noise, num_steps=num_steps)` leads back to the pictures.
-
-    Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
-        images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
-            `(num_images, height, width, 3)`.
-        num_steps: Steps from picture to noise. With few of them the way back ends elsewhere.
-        num_iterations: How often the network looks. The first time it looks at the picture before
-            the step, as if that had the noise of the next level.
-
-    Returns:
-        float32 noise `(num_images, height, width, 3)`, scaled as standard normal noise is.
-
-    Raises:
-        ValueError: If an argument is out of range or a picture doesn't have the model's size.
-
-    Example:
-        ```python
-        import imagegen
-
-        model = imagegen.DiffusionModel.from_preset("flowers-64")
-        image = model.generate(1, num_steps=5, seed=0)
-        noise = imagegen.ddim_inversion(model, image, num_steps=5)
-        again = model.generate(1, noise=noise, num_steps=5)
-        ```
-
-    Reference:
-        Song et al., [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502), 2021,
-        section 4.3; the iteration as in Pan et al., [Accelerated Iterative Diffusion
-        Inversion](https://arxiv.org/abs/2309.04907), 2023.
-    """
-    images = _pictures(model, images, "images")
-    table = levels(model.schedule, num_steps)
-    back = table.copy()
-    back[: num_steps + 1] = table[num_steps::-1]
-    sampler = _Inversion(check_integer(num_iterations, "num_iterations", minimum=1))
-    clean = ops.convert_to_tensor(model.to_samples(images))
-    noisy = _run(model, clean, (), back, 0, num_steps, sampler, "invert")
-    return ops.convert_to_numpy(noisy) / np.hypot(*table[0, 1:])
-
-
-def interpolate_images(
-    model: Any, image1: Any, image2: Any, num_frames: int = 12, *, num_steps: int = 100
-) -> np.ndarray:
-    """Goes from one picture to another through pictures.
-
-    Both are inverted to noise. Between the two noises the way is a great circle, and each noise on
-    it becomes a picture.
-
-    Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
-        image1: The picture to start from, uint8 or floats from 0 to 1, of the model's size.
-        image2: The picture to arrive at.
-        num_frames: How many pictures there are on the way, both ends included.
-        num_steps: Steps of the sampler, there and back. The ends of the path are what the model
-            makes of the inverted pictures: with few steps, they are only like them.
-
-    Returns:
-        uint8 pictures `(num_frames, height, width, 3)`.
-
-    Raises:
-        ValueError: If an argument is out of range or a picture doesn't have the model's size.
-
-    Example:
-        ```python
-        import imagegen
-
-        model = imagegen.DiffusionModel.from_preset("flowers-64")
-        image1, image2 = model.generate(2, num_steps=5, seed=0)
-        frames = imagegen.interpolate_images(model, image1, image2, 3, num_steps=5)
-        assert frames.shape == (3, 64, 64, 3)
-        ```
-
-    Reference:
-        Song et al., [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502), 2021,
-        section 5.3.
-    """
-    check_integer(num_frames, "num_frames", minimum=2)
-    ends = [_one_picture(model, image1, "image1"), _one_picture(model, image2, "image2")]
-    noises = ddim_inversion(model, np.concatenate(ends), num_steps=num_steps)
-    noise = walk(noises, num_frames, interpolation=slerp)
-    return model.generate(num_frames, noise=noise, num_steps=num_steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -498,27 +451,7 @@ class _WithBlockMeans(Sampler):
         return noisy, clean, (known, base_state)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Inversion(Sampler):
-    """DDIM's step backwards: `after` is the noisier level."""
-
-    num_iterations: int
-
-    def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
-        def improve(_: Any, estimates: tuple[Any, Any]) -> tuple[Any, Any]:
-            noisier, _ = estimates
-            clean = denoise(noisier, after.time)
-            noise = (noisier - after.signal_rate * clean) / after.noise_rate
-            ratio = after.signal_rate / now.signal_rate
-            return ratio * (noisy - now.noise_rate * noise) + after.noise_rate * noise, clean
-
-        noisier, clean = ops.fori_loop(0, self.num_iterations, improve, (noisy, noisy))
-        return noisier, clean, state
-
-
-def _run(
+def run_steps(
     model: Any,
     noisy: Any,
     state: Any,
@@ -527,14 +460,32 @@ def _run(
     stop: int,
     sampler: Sampler,
     label: str,
+    guidance: Guidance | None = None,
 ) -> Any:
-    steps = model.run(noisy, state, table, start, stop, sampler=sampler, label=label)
+    steps = model.run(
+        noisy, state, table, start, stop, sampler=sampler, guidance=guidance, label=label
+    )
     for samples, _ in steps:
         noisy = samples
     return noisy
 
 
-def _pictures(
+def _first_noise(model: Any, count: int, table: np.ndarray, seed: int) -> Any:
+    """Noise with the deviation that normalized data have at the first level."""
+    noise = initial_noise(count, model.sample_shape, seed)
+    return ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]), "float32")
+
+
+def _guidance(
+    model: Any, count: int, prompts: Any, negative_prompts: Any, guidance_scale: float
+) -> Guidance | None:
+    if prompts is None and negative_prompts is None:
+        return None
+    prompts = "" if prompts is None else prompts
+    return model.guidance(prompts, negative_prompts, guidance_scale, num_images=count)
+
+
+def checked_pictures(
     model: Any, images: Any, name: str, *, reduced: int = 1, any_size: bool = False
 ) -> np.ndarray:
     """Returns uint8 pictures with a batch axis, of the model's size divided by `reduced`."""
@@ -543,7 +494,7 @@ def _pictures(
             "`model` must be a model of pictures with values from 0 to 255. "
             f"Received: value_range={model.value_range}"
         )
-    height, width, channels = model.sample_shape
+    height, width, channels = model.image_shape
     pictures = as_pictures(images, name)
     if channels not in (1, 3) or (channels == 1 and (pictures != pictures[..., :1]).any()):
         raise ValueError(
@@ -564,9 +515,9 @@ def _pictures(
     return pictures
 
 
-def _one_picture(model: Any, image: Any, name: str) -> np.ndarray:
+def checked_picture(model: Any, image: Any, name: str) -> np.ndarray:
     """Returns a single uint8 picture with a batch axis."""
-    pictures = _pictures(model, image, name)
+    pictures = checked_pictures(model, image, name)
     if len(pictures) != 1:
         raise ValueError(f"`{name}` must be one picture. Received: {len(pictures)} pictures")
     return pictures
@@ -594,20 +545,28 @@ def _mask(mask: Any, images: np.ndarray) -> np.ndarray:
     return mask[..., None]
 
 
+def _of_samples(repaint: np.ndarray, sample_shape: tuple[int, ...]) -> np.ndarray:
+    """The mask of samples: a latent is repainted when one of its pixels is."""
+    num_images, height, width, _ = repaint.shape
+    rows, columns, _ = sample_shape
+    blocks = repaint.reshape(num_images, rows, height // rows, columns, width // columns, 1)
+    return np.asarray(blocks.any((2, 4)))
+
+
 def _windows(
     model: Any, canvas: np.ndarray, vertical: int, horizontal: int
 ) -> list[tuple[slice, slice]]:
     """Overlapping windows that cover the canvas, those near the picture first."""
     starts = []
     for name, size, length in zip(
-        ("height", "width"), model.sample_shape, canvas.shape[1:3], strict=False
+        ("height", "width"), model.image_shape, canvas.shape[1:3], strict=False
     ):
         if length < size:
             raise ValueError(
                 f"`pad` must make the {name} at least the model's, {size}. Received: {length}"
             )
         starts.append(sorted({*range(0, length - size, size // 2), length - size}))
-    height, width = model.sample_shape[:2]
+    height, width = model.image_shape[:2]
     # The middle of the picture lies off the middle of the canvas by half of these.
     middle = np.array([canvas.shape[1] + vertical, canvas.shape[2] + horizontal]) / 2
 
