@@ -12,6 +12,7 @@ from imagegen.captioned import CaptionedFlowers as CaptionedFlowers
 from imagegen.captioned import FlowerAttributes as FlowerAttributes
 from imagegen.captioned import caption as caption
 from imagegen.captioned import draw_flowers as draw_flowers
+from imagegen.captioned import partial_caption as partial_caption
 from imagegen.captioned import sample_attributes as sample_attributes
 from imagegen.checkpoints import Checkpoint as Checkpoint
 from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
@@ -90,9 +91,13 @@ from imagegen.schedules import EvenLogSNR as EvenLogSNR
 from imagegen.schedules import FlowSchedule as FlowSchedule
 from imagegen.schedules import Schedule as Schedule
 from imagegen.schedules import ShiftedCosineSchedule as ShiftedCosineSchedule
+from imagegen.text import TextEncoder as TextEncoder
+from imagegen.text import WordTokenizer as WordTokenizer
 from imagegen.unet import UNet as UNet
 from imagegen.vae import VAE as VAE
 from imagegen.vae import digit_decoder as digit_decoder
 from imagegen.vae import digit_encoder as digit_encoder
+from imagegen.vae import image_decoder as image_decoder
+from imagegen.vae import image_encoder as image_encoder
 
 __version__ = "0.1.0"

@@ -194,6 +194,50 @@ def caption(attributes: FlowerAttributes, *, name_center: bool = False) -> str:
     )
 
 
+def partial_caption(attributes: FlowerAttributes, rng: np.random.Generator) -> str:
+    """Describes some of a flower, as prompts do that leave the rest open.
+
+    One caption in five is a single phrase, such as "red petals" or "a blue background". In the
+    others each of the colours and the number of petals is named with a probability of 0.75: "a
+    flower with five petals on a blue background".
+
+    Args:
+        attributes: The flower.
+        rng: Where the random numbers come from.
+
+    Returns:
+        The caption, in lower case.
+
+    Example:
+
+        ```python
+        import numpy as np
+        from imagegen.captioned import FlowerAttributes, partial_caption
+
+        flower = FlowerAttributes(5, "red", "yellow", "blue")
+        print(partial_caption(flower, np.random.default_rng(0)))
+        ```
+    """
+    count = _COUNTS[attributes.num_petals - MIN_PETALS]
+    petals, center, background = attributes._colors()
+    phrases = [
+        f"{petals} petals",
+        f"{count} petals",
+        f"{count} {petals} petals",
+        f"{_article(center)} centre",
+        f"{_article(background)} background",
+        f"{_article(petals)} flower",
+    ]
+    if rng.random() < 0.2:
+        return str(rng.choice(phrases))
+    named = [bool(rng.random() < 0.75) for _ in range(4)]
+    subject = f"{_article(petals) if named[0] else 'a'} flower"
+    parts = [f"{count} petals"] * named[1] + [f"{_article(center)} centre"] * named[2]
+    parts = [f"with {' and '.join(parts)}"] if parts else []
+    parts += [f"on {_article(background)} background"] * named[3]
+    return " ".join([subject, *parts])
+
+
 def _article(color: str) -> str:
     return f"{'an' if color == 'orange' else 'a'} {color}"
 

@@ -40,13 +40,18 @@ class UNet(keras.Model):
         condition_dim: Length of a vector that says what the picture shall show, which becomes a
             third input. It reaches every block together with the noise rate, so `embedding_dim`
             is needed. `None` leaves it out.
+        context_shape: Length and dimension of a sequence of vectors that say what the picture
+            shall show, such as those of words. It becomes an input after the noise rates. Where
+            there is self-attention, cross-attention follows: every place of the picture looks at
+            the vectors that matter to it. `None` leaves it out.
         attention_resolutions: Heights at which each block is followed by self-attention, in
             patches.
         dropout: Rate of dropout in each block, in `[0, 1)`.
 
     Call arguments:
         inputs: A list of noisy pictures `(batch, image_size, image_size, channels)`, noise rates
-            `(batch, 1, 1, 1)` and, with `condition_dim`, vectors `(batch, condition_dim)`.
+            `(batch, 1, 1, 1)`; with `context_shape`, sequences `(batch, length, dim)`; and with
+            `condition_dim`, vectors `(batch, condition_dim)`.
 
     Returns:
         The prediction, float32 of the pictures' shape. It is 0 before training.
@@ -65,7 +70,9 @@ class UNet(keras.Model):
     Reference:
         Ronneberger et al., [U-Net](https://arxiv.org/abs/1505.04597), 2015; the residual form for
         diffusion follows Ho et al., [Denoising Diffusion Probabilistic
-        Models](https://arxiv.org/abs/2006.11239), 2020, appendix B.
+        Models](https://arxiv.org/abs/2006.11239), 2020, appendix B. Cross-attention to a prompt:
+        Rombach et al., [Latent Diffusion Models](https://arxiv.org/abs/2112.10752), 2022, section
+        3.3.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class UNet(keras.Model):
         norm: str = "batch",
         embedding_dim: int | None = None,
         condition_dim: int | None = None,
+        context_shape: tuple[int, int] | None = None,
         attention_resolutions: Collection[int] = (),
         dropout: float = 0.0,
         **kwargs: Any,
@@ -96,6 +104,9 @@ class UNet(keras.Model):
             "condition_dim": None
             if condition_dim is None
             else check_integer(condition_dim, "condition_dim", minimum=1),
+            "context_shape": None
+            if context_shape is None
+            else [check_integer(size, "context_shape", minimum=1) for size in context_shape],
             "attention_resolutions": sorted(attention_resolutions),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
         }
@@ -105,6 +116,12 @@ class UNet(keras.Model):
             raise ValueError(
                 "`embedding_dim` must be given with `condition_dim`: the condition reaches the "
                 f"blocks with it. Received: condition_dim={condition_dim}, embedding_dim=None"
+            )
+        if context_shape is not None and (len(context_shape) != 2 or not attention_resolutions):
+            raise ValueError(
+                "`context_shape` must be (length, dim), and `attention_resolutions` must say where "
+                f"the context is looked at. Received: context_shape={context_shape!r}, "
+                f"attention_resolutions={attention_resolutions!r}"
             )
         divisor = patch_size * 2 ** (len(config["widths"]) - 1)
         if image_size % divisor:
@@ -120,9 +137,12 @@ class UNet(keras.Model):
             )
         noisy = keras.Input((image_size, image_size, channels), name="noisy")
         inputs = [noisy, keras.Input((1, 1, 1), name="noise_rates")]
+        if context_shape is not None:
+            inputs.append(keras.Input(tuple(context_shape), name="context"))
         if condition_dim is not None:
             inputs.append(keras.Input((condition_dim,), name="condition"))
-        super().__init__(inputs, _unet(*inputs, **config), **kwargs)
+        named = {tensor.name: tensor for tensor in inputs}
+        super().__init__(inputs, _unet(**named, **config), **kwargs)
         self.config = config
 
     def get_config(self) -> dict[str, Any]:
@@ -137,6 +157,7 @@ class UNet(keras.Model):
 def _unet(
     noisy: Any,
     noise_rates: Any,
+    context: Any = None,
     condition: Any = None,
     *,
     image_size: int,
@@ -147,6 +168,7 @@ def _unet(
     norm: str,
     embedding_dim: int | None,
     condition_dim: int | None,
+    context_shape: list[int] | None,
     attention_resolutions: Collection[int],
     dropout: float,
 ) -> Any:
@@ -155,7 +177,7 @@ def _unet(
 
     def stage_block(x: Any, width: int) -> Any:
         x = _residual_block(x, width, embedding, norm, dropout)
-        return _attend(x, norm) if x.shape[1] in attention_resolutions else x
+        return _attend(x, context, norm) if x.shape[1] in attention_resolutions else x
 
     x = conv(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
     rate_map = layers.UpSampling2D(resolution)(noise_rates)
@@ -217,12 +239,17 @@ def _normalized(x: Any, norm: str) -> Any:
     return layers.GroupNormalization(groups, center=False, scale=False)(x)
 
 
-def _attend(x: Any, norm: str) -> Any:
+def _attend(x: Any, context: Any, norm: str) -> Any:
     height, width, channels = x.shape[1:]
-    tokens = layers.Reshape((height * width, channels))(_normalized(x, norm))
     heads = max(1, channels // 32)
-    tokens = attention(heads, channels // heads)(tokens, tokens)
-    return layers.Add()([x, layers.Reshape((height, width, channels))(tokens)])
+    pixels = layers.Reshape((height * width, channels))(_normalized(x, norm))
+    pixels = attention(heads, channels // heads)(pixels, pixels)
+    x = layers.Add()([x, layers.Reshape((height, width, channels))(pixels)])
+    if context is None:
+        return x
+    pixels = layers.Reshape((height * width, channels))(_normalized(x, norm))
+    seen = attention(heads, channels // heads)(pixels, context)
+    return layers.Add()([x, layers.Reshape((height, width, channels))(seen)])
 
 
 def _to_patches(x: Any, size: int) -> Any:
