@@ -1,6 +1,7 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -205,11 +206,17 @@ class DiffusionModel(ImageGenerator, keras.Model):
         Returns:
             The file's sha256.
         """
+        with self.averaged_weights():
+            return presets.save_preset(self, path)
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Gives the learning network the averaged weights, for as long as a `with` block runs."""
         learning = [(live, live.get_weights()) for live, _ in self._averages()]
         for live, averaged in self._averages():
             live.set_weights(averaged.get_weights())
         try:
-            return presets.save_preset(self, path)
+            yield
         finally:
             for live, weights in learning:
                 live.set_weights(weights)
@@ -234,15 +241,37 @@ class DiffusionModel(ImageGenerator, keras.Model):
                     f"Received: {type(images).__name__}"
                 )
             images, tokens = images
-        clean = self._normalized(images)
-        batch_size = ops.shape(clean)[0]
-        noise = keras.random.normal(ops.shape(clean), seed=self.seed_generator)
-        rates_shape = (batch_size,) + (1,) * len(self.sample_shape)
-        uniform = keras.random.uniform(rates_shape, seed=self.seed_generator)
-        noise_rates, signal_rates = self.schedule(self.schedule.training_times(uniform))
-        noisy = signal_rates * clean + noise_rates * noise
         network = self.network if training else self.averaged
         conditions = [] if tokens is None else self._conditions(tokens, training)
+        clean = self._normalized(images)
+        return self.attempt(network, clean, conditions, self.seed_generator, training=training)
+
+    def attempt(
+        self,
+        network: keras.Model,
+        clean: Any,
+        conditions: Sequence[Any],
+        seed: keras.random.SeedGenerator,
+        *,
+        training: bool = False,
+    ) -> tuple[Any, Any, Any, Any]:
+        """Adds noise to normalized samples at random times, and lets a network find it.
+
+        Args:
+            network: A network of this model's inputs.
+            clean: Normalized samples `(batch, ...)`, float32.
+            conditions: The network's further inputs.
+            seed: Where times and noise come from.
+            training: Whether to run the network in training mode.
+
+        Returns:
+            What `call` returns.
+        """
+        noise = keras.random.normal(ops.shape(clean), seed=seed)
+        rates_shape = (ops.shape(clean)[0],) + (1,) * len(self.sample_shape)
+        uniform = keras.random.uniform(rates_shape, seed=seed)
+        noise_rates, signal_rates = self.schedule(self.schedule.training_times(uniform))
+        noisy = signal_rates * clean + noise_rates * noise
         output = _output(network, noisy, noise_rates, signal_rates, conditions, training=training)
         estimate = self.prediction.denoised(noisy, output, noise_rates, signal_rates)
         target = self.prediction.target(clean, noise, noise_rates, signal_rates)
@@ -272,12 +301,15 @@ class DiffusionModel(ImageGenerator, keras.Model):
                 "`fit` and `evaluate` take the pictures alone, or a tuple of pictures and tokens. "
                 "Received: targets or sample weights"
             )
-        _, output, target, weights = y_pred
         if training:
             self._move_averages()
+        return sum(self.losses, start=self.loss_of(y_pred))
+
+    def loss_of(self, attempt: tuple[Any, Any, Any, Any]) -> Any:
+        """Returns the mean weighed loss of what `attempt` or `call` returned, a scalar."""
+        _, output, target, weights = attempt
         errors = self.loss_function(target, output)
-        weights = ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1))
-        return sum(self.losses, start=ops.mean(weights * errors))
+        return ops.mean(ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1)) * errors)
 
     def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
         """Returns the clean samples that the averaged network sees in noisy ones.

@@ -217,7 +217,7 @@ class TextEncoder(keras.layers.Layer):
             layer.build((None, tokenizer.length, dim))
         self.built = True
 
-    def tokens(self, prompts: Sequence[str] | np.ndarray) -> np.ndarray:
+    def tokens(self, prompts: Any) -> np.ndarray:
         """Returns the tokens of sentences.
 
         Args:

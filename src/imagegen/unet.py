@@ -9,7 +9,7 @@ from imagegen._weights import attention, conv, dense
 from imagegen.layers import DepthToSpace, SinusoidalEmbedding
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
@@ -144,6 +144,36 @@ class UNet(keras.Model):
         named = {tensor.name: tensor for tensor in inputs}
         super().__init__(inputs, _unet(**named, **config), **kwargs)
         self.config = config
+
+    def attention_maps(self, inputs: Sequence[Any]) -> list[Any]:
+        """Returns how much every place of a picture looks at every vector of its context.
+
+        Args:
+            inputs: What the network is called with.
+
+        Returns:
+            For each layer of cross-attention, in the order of computation, an array `(batch,
+            height, width, length)`, the mean of its heads. Over the last axis it sums to 1.
+
+        Raises:
+            ValueError: If the network has no `context_shape`.
+        """
+        if self.config["context_shape"] is None:
+            raise ValueError("Only a network with a `context_shape` has maps. Received: None")
+        context = self.inputs[2]
+        lookers = [
+            layer
+            for layer in self.layers
+            if isinstance(layer, layers.MultiHeadAttention) and layer.input[1] is context
+        ]
+        queries = keras.Model(self.inputs, [layer.input[0] for layer in lookers])(inputs)
+        maps = []
+        for layer, query in zip(lookers, queries, strict=True):
+            _, scores = layer(query, inputs[2], return_attention_scores=True)
+            side = math.isqrt(query.shape[1])
+            scores = ops.mean(scores, axis=1)
+            maps.append(ops.reshape(scores, (-1, side, side, scores.shape[-1])))
+        return maps
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self.trainable} | dict(self.config)

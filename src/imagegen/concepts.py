@@ -1,0 +1,268 @@
+"""Textual inversion: a new word, learned from a few pictures while nothing else changes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imagegen._checks import check_finite, check_integer, check_number
+from imagegen.images import as_pictures
+
+import keras
+import numpy as np
+from keras import ops
+
+TEMPLATES = (
+    "a {} flower",
+    "{} petals",
+    "a flower with {} petals",
+)
+"""Captions for pictures of which nothing is known but the new word, which stands for `{}`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concept:
+    """A learned word.
+
+    Args:
+        word: The word.
+        vector: What it means: float32 `(dim,)`, `dim` being that of the text encoder.
+    """
+
+    word: str
+    vector: np.ndarray
+
+    def save(self, path: str | Path) -> None:
+        """Writes the word to a JSON file of a few kilobytes."""
+        content = {"word": self.word, "vector": [float(number) for number in self.vector]}
+        Path(path).write_text(json.dumps(content), "utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Concept":
+        """Reads a word from a file.
+
+        Raises:
+            ValueError: If the file holds no concept.
+        """
+        try:
+            content = json.loads(Path(path).read_text("utf-8"))
+            return cls(str(content["word"]), np.array(content["vector"], "float32"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} holds no concept. {error!r}") from error
+
+
+def add_concept(model: Any, concept: Concept) -> None:
+    """Teaches a model a word that was learned before.
+
+    Args:
+        model: A `DiffusionModel` with a `TextEncoder` that has a spare word.
+        concept: The word, learned with the same model.
+
+    Raises:
+        ValueError: If the model knows the word, has no place for it, or its vectors have another
+            length.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        tokenizer = imagegen.WordTokenizer.fit(["a red flower"])
+        network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4,
+                                context_shape=(4, 4), attention_resolutions=[8])
+        encoder = imagegen.TextEncoder(tokenizer, 4)
+        model = imagegen.DiffusionModel(network, encoder=encoder)
+        imagegen.add_concept(model, imagegen.Concept("<spots>", np.ones(4, "float32")))
+        vectors = model.encode("a <spots> flower")
+        ```
+    """
+    encoders = _encoders(model)
+    vector = check_finite(concept.vector, "concept")
+    if vector.shape != (encoders[0].dim,):
+        raise ValueError(
+            f"`concept` must have a vector of the shape {(encoders[0].dim,)}. "
+            f"Received: shape {vector.shape}"
+        )
+    for encoder in encoders:
+        token = encoder.tokenizer.add_word(concept.word)
+        _set_vector(encoder, token, vector)
+
+
+def learn_concept(
+    model: Any,
+    images: Any,
+    word: str,
+    *,
+    initial_word: str,
+    prompts: Sequence[str] | None = None,
+    num_steps: int = 400,
+    batch_size: int = 16,
+    learning_rate: float = 0.02,
+    seed: int = 0,
+) -> Concept:
+    r"""Teaches a text-to-image model a new word from a few pictures.
+
+    The word gets a vector $v$ in the text encoder, and only that vector learns, by the loss that
+    the model was trained with:
+
+    $$v^* = \arg\min_v\, \mathbb{E}\,\lVert y - f(x_t, t, c(v)) \rVert^2$$
+
+    Network, encoder and every other word stay as they are, bit for bit.
+
+    Args:
+        model: A trained `DiffusionModel` with a `TextEncoder` that has a spare word. It knows the
+            word afterwards.
+        images: Three to five pictures are enough: uint8, or floats from 0 to 1, `(num_images,
+            height, width, 3)`, of the model's size.
+        word: The new word. Angle brackets keep it apart from others: `"<stripes>"`.
+        initial_word: A known word, whose vector the new one starts from.
+        prompts: A caption with the new word for each picture. What it says of the picture, the
+            word doesn't have to learn. By default, captions that say nothing else: `TEMPLATES`.
+        num_steps: How many steps of training.
+        batch_size: Noisy pictures in a step.
+        learning_rate: That of Adam.
+        seed: A non-negative integer.
+
+    Returns:
+        The word and its vector, to be saved.
+
+    Raises:
+        ValueError: If an argument is out of range, a caption lacks the word, or the model can't
+            learn one. The model is then as it was.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        tokenizer = imagegen.WordTokenizer.fit(["a red flower with petals"])
+        network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4,
+                                context_shape=(6, 4), attention_resolutions=[8])
+        encoder = imagegen.TextEncoder(tokenizer, 4)
+        model = imagegen.DiffusionModel(network, encoder=encoder)
+        images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), "uint8")
+        model.normalizer.adapt(images)
+        concept = imagegen.learn_concept(
+            model, images, "<spots>", initial_word="red", num_steps=2, batch_size=3
+        )
+        ```
+
+    Reference:
+        Gal et al., [An Image is Worth One Word](https://arxiv.org/abs/2208.01618), 2022,
+        equation 2.
+    """
+    encoders = _encoders(model)
+    pictures = as_pictures(images, "images")
+    if pictures.shape[1:] != model.image_shape:
+        raise ValueError(
+            f"`images` must have the model's size, {model.image_shape}. "
+            f"Received: {pictures.shape[1:]}"
+        )
+    check_integer(num_steps, "num_steps", minimum=1)
+    check_integer(batch_size, "batch_size", minimum=1)
+    check_number(learning_rate, "learning_rate", minimum=0)
+    seed = check_integer(seed, "seed", minimum=0)
+    samples = model.to_samples(pictures)
+    tokenizer = encoders[0].tokenizer
+    (start, *others) = tokenizer.tokens([initial_word])[0][:2]
+    if others and len(initial_word.split()) != 1:
+        raise ValueError(f"`initial_word` must be one word. Received: {initial_word!r}")
+    pairs = _captioned(word, len(pictures), prompts)
+    # Read before the word is added: a caption that can't be read leaves the model alone.
+    trial = type(tokenizer)(**tokenizer.get_config())
+    token = trial.add_word(word)
+    tokens = trial.tokens([caption for _, caption in pairs])
+
+    learner = _Learner(model, token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed)
+    learner.compile(keras.optimizers.Adam(learning_rate))
+    chosen = np.random.default_rng(seed).integers(len(pairs), size=num_steps * batch_size)
+    which = np.array([index for index, _ in pairs])
+    learner.fit(
+        _Pairs(samples[which], tokens, chosen.reshape(num_steps, batch_size)),
+        shuffle=False,
+        verbose=0,
+    )
+    concept = Concept(word, ops.convert_to_numpy(learner.vector))
+    add_concept(model, concept)
+    return concept
+
+
+class _Learner(keras.Model):
+    """A frozen diffusion model in which one vector learns."""
+
+    def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
+        super().__init__()
+        # Frozen already; they are attributes, so that the compiled step takes them as arguments.
+        self.network, self.encoder = model.averaged, model.averaged_encoder
+        self.token = token
+        # Not the model itself, which Keras would take for a part that learns.
+        self.attempt, self.loss_of = model.attempt, model.loss_of
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.vector = self.add_weight(
+            shape=vector.shape, initializer=keras.initializers.Constant(vector), name="vector"
+        )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        samples, tokens = inputs
+        vectors = ops.take(self.encoder.word_vectors, tokens, axis=0)
+        is_new = ops.equal(tokens, self.token)[..., None]
+        vectors = ops.where(is_new, ops.convert_to_tensor(self.vector), vectors)
+        conditions = self.encoder.contextualize(vectors, tokens)
+        return self.attempt(self.network, samples, conditions, self.seed_generator)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        return self.loss_of(y_pred)
+
+
+class _Pairs(keras.utils.PyDataset):
+    """Batches of samples and tokens, chosen in advance."""
+
+    def __init__(self, samples: np.ndarray, tokens: np.ndarray, chosen: np.ndarray):
+        super().__init__()
+        self.samples, self.tokens, self.chosen = samples, tokens, chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Any:
+        rows = self.chosen[index]
+        return ((self.samples[rows], self.tokens[rows]),)
+
+
+def _captioned(word: str, num_images: int, prompts: Sequence[str] | None) -> list[tuple[int, str]]:
+    """Pairs of a picture's number and a caption with the word."""
+    if prompts is None:
+        return [(i, text.format(word)) for i in range(num_images) for text in TEMPLATES]
+    if len(prompts) != num_images:
+        raise ValueError(
+            f"`prompts` must be one for each of the {num_images} pictures. Received: {len(prompts)}"
+        )
+    for prompt in prompts:
+        if word not in prompt:
+            raise ValueError(f"`prompts` must have the word {word!r}. Received: {prompt!r}")
+    return list(enumerate(prompts))
+
+
+def _encoders(model: Any) -> list[Any]:
+    encoders = [getattr(model, "encoder", None), getattr(model, "averaged_encoder", None)]
+    if not all(hasattr(encoder, "word_vectors") for encoder in encoders):
+        raise ValueError(
+            "`model` must be a DiffusionModel with a TextEncoder. "
+            f"Received: {type(model).__name__} with the encoder {encoders[0]!r}"
+        )
+    return encoders
+
+
+def _set_vector(encoder: Any, token: int, vector: np.ndarray) -> None:
+    vectors = ops.convert_to_numpy(encoder.word_vectors).copy()
+    vectors[token] = vector
+    encoder.word_vectors.assign(vectors)

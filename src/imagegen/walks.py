@@ -1,0 +1,165 @@
+"""Ways from prompt to prompt, under one noise: animations and grids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from imagegen._checks import check_integer
+from imagegen.generation import ImageGenerator
+from imagegen.interpolation import slerp, walk
+from imagegen.samplers import DDIM, Sampler, checked_seed, initial_noise
+
+import numpy as np
+from tqdm import tqdm
+
+
+def prompt_walk(
+    model: ImageGenerator,
+    prompts: Sequence[Any],
+    num_frames: int,
+    *,
+    closed: bool = False,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
+    num_steps: int = 20,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Walks from prompt to prompt through what the model takes them for.
+
+    The prompts are encoded, and the way between two of them is a great circle. All frames begin
+    with the same noise, so that only the prompt changes from one to the next.
+
+    Args:
+        model: A model that takes prompts.
+        prompts: Two prompts or more.
+        num_frames: How many frames there are in all.
+        closed: Whether to walk back to the first prompt. The frame that would repeat the first one
+            is left out.
+        negative_prompts: What no frame shall show: one prompt.
+        guidance_scale: How firmly prompts are followed, as for `generate`.
+        num_steps: Steps from noise to picture.
+        sampler: How a step is taken.
+        seed: A non-negative integer: the noise. `None` draws one from Keras's global random state.
+        batch_size: Frames that are painted at a time.
+
+    Returns:
+        uint8 pictures `(num_frames, height, width, channels)`.
+
+    Raises:
+        ValueError: If an argument is out of range or the model doesn't know a prompt.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64-species")
+        frames = imagegen.prompt_walk(model, ["sunflower", "rose"], 3, num_steps=4, seed=0)
+        assert frames.shape == (3, 64, 64, 3)
+        ```
+    """
+    check_integer(num_frames, "num_frames", minimum=2)
+    ends = model.encode(_listed(prompts, "prompts", 2))
+    frames = [walk(end, num_frames, closed=closed) for end in ends]
+    return _paint(
+        model, frames, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size
+    )
+
+
+def prompt_grid(
+    model: ImageGenerator,
+    prompts: Sequence[Any],
+    size: int,
+    *,
+    negative_prompts: Any = None,
+    guidance_scale: float = 3.0,
+    num_steps: int = 20,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+    batch_size: int = 8,
+) -> np.ndarray:
+    """Spreads four prompts over a square, one in each corner.
+
+    Rows go from the left prompts to the right ones, and columns from the upper to the lower ones.
+    All pictures begin with the same noise.
+
+    Args:
+        model: A model that takes prompts.
+        prompts: Four prompts: upper left, upper right, lower left, lower right.
+        size: Pictures along a side, at least 2.
+        negative_prompts: What no picture shall show: one prompt.
+        guidance_scale: How firmly prompts are followed, as for `generate`.
+        num_steps: Steps from noise to picture.
+        sampler: How a step is taken.
+        seed: A non-negative integer: the noise. `None` draws one from Keras's global random state.
+        batch_size: Pictures that are painted at a time.
+
+    Returns:
+        uint8 pictures `(size * size, height, width, channels)`, row by row: `imagegen.grid` shows
+        them as a square.
+
+    Raises:
+        ValueError: If an argument is out of range or the model doesn't know a prompt.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64-species")
+        names = ["sunflower", "rose", "water lily", "foxglove"]
+        images = imagegen.prompt_grid(model, names, 2, num_steps=4, seed=0)
+        assert images.shape == (4, 64, 64, 3)
+        ```
+    """
+    check_integer(size, "size", minimum=2)
+    corners = model.encode(_listed(prompts, "prompts", 4, exactly=True))
+    steps = np.linspace(0, 1, size)
+    rows, columns = np.repeat(steps, size), np.tile(steps, size)
+    cells = []
+    for corner in corners:
+        four = [np.repeat(one[None], size * size, axis=0) for one in corner]
+        cells.append(slerp(rows, slerp(columns, *four[:2]), slerp(columns, *four[2:])))
+    return _paint(
+        model, cells, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size
+    )
+
+
+def _paint(
+    model: ImageGenerator,
+    conditions: list[np.ndarray],
+    negative_prompts: Any,
+    guidance_scale: float,
+    num_steps: int,
+    sampler: Sampler,
+    seed: int | None,
+    batch_size: int,
+) -> np.ndarray:
+    """Pictures under one noise, in batches of one size, so that one program serves all."""
+    batch_size = check_integer(batch_size, "batch_size", minimum=1)
+    count = len(conditions[0])
+    batch_size = min(batch_size, count)
+    seed = checked_seed(seed)
+    noise = np.repeat(initial_noise(1, model.sample_shape, seed), batch_size, axis=0)
+    pictures = []
+    for start in tqdm(range(0, count, batch_size), desc="frames", delay=1, leave=False):
+        rows = np.minimum(np.arange(start, start + batch_size), count - 1)
+        pictures.append(
+            model.generate(
+                [array[rows] for array in conditions],
+                negative_prompts=negative_prompts,
+                guidance_scale=guidance_scale,
+                num_steps=num_steps,
+                sampler=sampler,
+                seed=seed,
+                noise=noise,
+            )
+        )
+    return np.concatenate(pictures)[:count]
+
+
+def _listed(prompts: Any, name: str, count: int, *, exactly: bool = False) -> list[Any]:
+    given = [prompts] if isinstance(prompts, str) else list(prompts)
+    if len(given) < count or (exactly and len(given) != count):
+        at_least = "" if exactly else "at least "
+        raise ValueError(f"`{name}` must be {at_least}{count} prompts. Received: {prompts!r}")
+    return given
