@@ -19,9 +19,11 @@ ALLOWED = {
     "_download": "",
     "_jit": "",
     "_oxford": "images _download",
+    "adherence": "captioned",
     "animation": "images",
     "captioned": "",
     "checkpoints": "",
+    "concepts": "images",
     "conditioning": "",
     "datasets": "captioned _oxford _download",
     "_weights": "layers",
@@ -34,6 +36,7 @@ ALLOWED = {
     "generation": "schedules predictions samplers conditioning _jit",
     "interpolation": "",
     "inversion": "samplers editing interpolation",
+    "latent": "diffusion conditioning generation images presets schedules vae",
     "layers": "",
     "metrics": "",
     "networks": "layers _weights",
@@ -42,10 +45,11 @@ ALLOWED = {
     "samplers": "schedules",
     "schedules": "",
     "sd3": "schedules samplers editing images interpolation _jit",
-    "text": "layers presets",
+    "text": "_weights",
     "unet": "layers _weights",
     "vae": "layers presets _weights",
-    "clip": "layers presets",
+    "walks": "generation interpolation samplers",
+    "clip": "text presets _weights",
 }
 # What may be imported only inside the function that needs it.
 HEAVY = {"keras_hub", "matplotlib.pyplot", "tensorflow", "torch"}

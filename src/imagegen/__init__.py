@@ -6,6 +6,11 @@ from imagegen._backend import choose_backend
 choose_backend()
 
 from imagegen import datasets as datasets
+from imagegen.adherence import FlowerReading as FlowerReading
+from imagegen.adherence import PromptAdherence as PromptAdherence
+from imagegen.adherence import parse_caption as parse_caption
+from imagegen.adherence import prompt_adherence as prompt_adherence
+from imagegen.adherence import read_flowers as read_flowers
 from imagegen.animation import Animation as Animation
 from imagegen.animation import save_animation as save_animation
 from imagegen.captioned import CaptionedFlowers as CaptionedFlowers
@@ -16,6 +21,13 @@ from imagegen.captioned import partial_caption as partial_caption
 from imagegen.captioned import sample_attributes as sample_attributes
 from imagegen.checkpoints import Checkpoint as Checkpoint
 from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
+from imagegen.clip import CLIP as CLIP
+from imagegen.clip import TextTower as TextTower
+from imagegen.clip import clip_image_encoder as clip_image_encoder
+from imagegen.clip import contrastive_loss as contrastive_loss
+from imagegen.concepts import Concept as Concept
+from imagegen.concepts import add_concept as add_concept
+from imagegen.concepts import learn_concept as learn_concept
 from imagegen.conditioning import Guidance as Guidance
 from imagegen.conditioning import LabelEncoder as LabelEncoder
 from imagegen.conditioning import guide as guide
@@ -48,6 +60,7 @@ from imagegen.interpolation import slerp as slerp
 from imagegen.interpolation import walk as walk
 from imagegen.inversion import ddim_inversion as ddim_inversion
 from imagegen.inversion import interpolate_images as interpolate_images
+from imagegen.latent import LatentDiffusion as LatentDiffusion
 from imagegen.layers import DepthToSpace as DepthToSpace
 from imagegen.layers import LatentSampler as LatentSampler
 from imagegen.layers import LogSNR as LogSNR
@@ -99,5 +112,7 @@ from imagegen.vae import digit_decoder as digit_decoder
 from imagegen.vae import digit_encoder as digit_encoder
 from imagegen.vae import image_decoder as image_decoder
 from imagegen.vae import image_encoder as image_encoder
+from imagegen.walks import prompt_grid as prompt_grid
+from imagegen.walks import prompt_walk as prompt_walk
 
 __version__ = "0.1.0"
