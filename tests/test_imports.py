@@ -20,6 +20,7 @@ ALLOWED = {
     "_jit": "",
     "_oxford": "images _download",
     "adherence": "captioned",
+    "adherence": "captioned",
     "animation": "images",
     "captioned": "",
     "checkpoints": "",
