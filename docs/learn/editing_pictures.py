@@ -336,7 +336,7 @@ assert max(psnr(first), psnr(second)) < psnr(bicubic)
 # place we come to. So we guess that place, let the network look, guess better, and look again.
 
 # %%
-show_source(imagegen.editing._Inversion.step)
+show_source(imagegen.inversion._Inversion.step)
 
 # %% [markdown]
 # How well do we come back? The more steps, the closer the two sides of the equation are, and the

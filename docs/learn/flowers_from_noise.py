@@ -123,12 +123,13 @@ np.testing.assert_allclose(normalized.var(), 1, atol=0.01)
 # What happens to a batch of pictures in training?
 
 # %%
-show_source(imagegen.DiffusionModel.call)
+show_source(imagegen.DiffusionModel.attempt)
 
 # %% [markdown]
-# Read it from top to bottom.
+# The model's `call` normalizes the pictures, and lets the network attempt to find the noise. Read it
+# from top to bottom.
 #
-# 1. The pictures are normalized, and noise of the same shape is drawn.
+# 1. Noise of the pictures' shape is drawn.
 # 2. Each picture gets a diffusion time of its own, drawn evenly from 0 to 1, and the schedule turns it
 #    into rates. So a batch has pictures of all kinds, nearly clean ones and nearly drowned ones.
 # 3. Signal and noise are mixed.
@@ -204,7 +205,13 @@ np.testing.assert_allclose(best_answers, [np.median(targets), targets.mean()], a
 show_source(imagegen.DiffusionModel.compute_loss)
 
 # %% [markdown]
-# These two methods, `call` and `compute_loss`, are all that the model changes in Keras's training.
+# It moves the averages, which come next, and takes the mean over all pictures, weighed:
+
+# %%
+show_source(imagegen.DiffusionModel.loss_of)
+
+# %% [markdown]
+# The two methods `call` and `compute_loss` are all that the model changes in Keras's training.
 # There is no training loop of its own. So `compile`, `fit`, `evaluate`, `save` and callbacks work as
 # with any Keras model, on each of its backends.
 #
