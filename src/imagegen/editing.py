@@ -547,6 +547,11 @@ def _mask(mask: Any, images: np.ndarray) -> np.ndarray:
 
 def _of_samples(repaint: np.ndarray, sample_shape: tuple[int, ...]) -> np.ndarray:
     """The mask of samples: a latent is repainted when one of its pixels is."""
+    if len(sample_shape) != 3:
+        raise ValueError(
+            "`model` must have latents with a place in the picture, `(rows, columns, channels)`. "
+            f"Received: latents of the shape {sample_shape}"
+        )
     num_images, height, width, _ = repaint.shape
     rows, columns, _ = sample_shape
     blocks = repaint.reshape(num_images, rows, height // rows, columns, width // columns, 1)

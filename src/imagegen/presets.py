@@ -219,7 +219,8 @@ def _compact(weights: bytes) -> bytes:
     with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
 
         def copy(path: str, item: h5py.Group | h5py.Dataset) -> None:
-            if path.split("/")[0] == "optimizer":
+            # Of the model itself, or of a compiled one within it.
+            if "optimizer" in path.split("/"):
                 return
             if isinstance(item, h5py.Dataset):
                 array = _halve(item[()], path)

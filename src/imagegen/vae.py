@@ -1,20 +1,23 @@
-"""The variational autoencoder: a latent space that can be sampled, and its digit networks."""
+"""The variational autoencoder: a latent space that can be sampled, and networks for pictures."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, Self
 
 from imagegen import presets
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
 from imagegen._weights import conv, conv_transpose, dense
-from imagegen.layers import LatentSampler
+from imagegen.layers import DepthToSpace, LatentSampler
 
 import keras
 import numpy as np
 from keras import layers, ops
 from tqdm import tqdm
 
-# Every batch that `encode` and `decode` run has this size, the last one padded: one compiled
-# program serves any number of pictures.
-_BATCH_SIZE = 128
+# `encode` and `decode` run batches of one size, the last one padded: one compiled program serves
+# any number of pictures. Larger pictures come in smaller batches, or padding would cost more than
+# they do.
+_BATCH_SIZE, _BATCH_PIXELS = 128, 128 * 28 * 28
 
 
 @keras.saving.register_keras_serializable("imagegen")
@@ -31,6 +34,9 @@ class VAE(keras.Model):
     $\beta = 1$ this is the negative evidence lower bound (ELBO) in nats. A listing that averages
     the KL term over the latent dimensions instead has $\beta = 1 / \text{latent dim}$.
 
+    A latent space can be a vector, or a small picture of its own, as
+    [latent diffusion][imagegen.LatentDiffusion] needs it: then $j$ runs over places and channels.
+
     `fit` and `evaluate` take images alone, without targets or sample weights, and report `loss`,
     `reconstruction_loss` and `kl_loss`. `compile` needs an optimizer and no loss. Images are
     uint8 from 0 to 255, or floats from 0 to 1. Calling the model returns the tensors
@@ -39,9 +45,9 @@ class VAE(keras.Model):
     Args:
         encoder: Functional or sequential Keras model from images in `[0, 1]`, of shape
             `(batch, height, width, channels)`, to `(mean, log_variance)`, each of shape
-            `(batch, latent_dim)`.
-        decoder: Functional or sequential Keras model from latents, of shape
-            `(batch, latent_dim)`, to images in `[0, 1]`; its last activation is a sigmoid.
+            `(batch, latent_dim)` or `(batch, rows, columns, latent_channels)`.
+        decoder: Functional or sequential Keras model from latents, of that shape, to images in
+            `[0, 1]`; its last activation is a sigmoid.
         beta: Weight of the KL term, at least 0.
         **kwargs: Keyword arguments of `keras.Model`.
 
@@ -105,7 +111,12 @@ class VAE(keras.Model):
     @property
     def latent_dim(self) -> int:
         """Number of latent dimensions."""
-        return self.decoder.input_shape[-1]
+        return math.prod(self.latent_shape)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one picture's latents."""
+        return tuple(self.decoder.input_shape[1:])
 
     def call(self, images: Any, training: bool | None = None) -> tuple[Any, Any, Any]:
         """Returns the tensors `(reconstructions, mean, log_variance)` of a batch of images."""
@@ -134,7 +145,8 @@ class VAE(keras.Model):
             ops.binary_crossentropy(images, reconstructions), axis=(1, 2, 3)
         )
         kl_losses = ops.sum(
-            -0.5 * (1 + log_variance - ops.square(mean) - ops.exp(log_variance)), axis=-1
+            -0.5 * (1 + log_variance - ops.square(mean) - ops.exp(log_variance)),
+            axis=tuple(range(1, len(mean.shape))),
         )
         # The trackers take a value per image, so that a smaller last batch weighs less.
         self.reconstruction_tracker.update_state(reconstruction_losses)
@@ -150,7 +162,7 @@ class VAE(keras.Model):
                 or floats from 0 to 1.
 
         Returns:
-            `(mean, log_variance)`: two float32 arrays of shape `(num_images, latent_dim)`.
+            `(mean, log_variance)`: two float32 arrays of shape `(num_images, *latent_shape)`.
 
         Raises:
             ValueError: When the images have another shape or range, or hold NaN.
@@ -164,14 +176,14 @@ class VAE(keras.Model):
                 "`images` must be uint8 from 0 to 255 or floats from 0 to 1. Received: "
                 f"{images.dtype} from {images.min()} to {images.max()}"
             )
-        mean, log_variance = _predict(self.encoder, images, "Encoding")
+        mean, log_variance = self._predict(self.encoder, images, "Encoding")
         return mean, log_variance
 
     def decode(self, latents: Any) -> np.ndarray:
-        """Returns the image of each latent vector.
+        """Returns the image of each point of the latent space.
 
         Args:
-            latents: Points of the latent space, of shape `(num_images, latent_dim)`.
+            latents: Points of the latent space, of shape `(num_images, *latent_shape)`.
 
         Returns:
             A float32 array of shape `(num_images, height, width, channels)`, from 0 to 1.
@@ -181,8 +193,30 @@ class VAE(keras.Model):
         """
         latents = check_finite(latents, "latents")
         _check_shape(latents, "latents", self.decoder.input_shape)
-        (images,) = _predict(self.decoder, latents.astype("float32"), "Decoding")
+        (images,) = self._predict(self.decoder, latents.astype("float32"), "Decoding")
         return images
+
+    def _predict(
+        self, network: keras.Model, inputs: np.ndarray, description: str
+    ) -> list[np.ndarray]:
+        """Returns the network's outputs as float32 arrays, computed batch by batch."""
+        height, width, _ = self.encoder.input_shape[1:]
+        batch_size = max(1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width)))
+        batches = []
+        starts = range(0, len(inputs), batch_size)
+        for start in tqdm(starts, desc=description, delay=1, leave=False):
+            batch = inputs[start : start + batch_size]
+            padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
+            outputs = network.predict_on_batch(_unit_range(np.pad(batch, padding)))
+            batches.append([output[: len(batch)] for output in keras.tree.flatten(outputs)])
+        results = [np.concatenate(parts).astype("float32") for parts in zip(*batches, strict=True)]
+        for result in results:
+            if not np.isfinite(result).all():
+                raise ValueError(
+                    f"{description} gave NaN or infinity: the weights of {network.name!r} are "
+                    "unusable."
+                )
+        return results
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -262,6 +296,138 @@ def digit_decoder(latent_dim: int = 2) -> keras.Model:
     return keras.Model(latents, images, name="digit_decoder")
 
 
+def image_encoder(
+    image_size: int,
+    widths: Sequence[int],
+    *,
+    latent_channels: int = 4,
+    block_depth: int = 1,
+    channels: int = 3,
+) -> keras.Model:
+    """Builds an encoder whose latents are a small picture of their own.
+
+    Every width halves the resolution: two of them make latents of a quarter of the height and the
+    width, three of an eighth. There is no dense layer, so each latent sees the pixels around its
+    own place, and a part of a picture is a part of its latents.
+
+    Args:
+        image_size: Height and width of the square pictures, a multiple of `2 ** len(widths)`.
+        widths: Channels after each halving, from the largest resolution to that of the latents.
+        latent_channels: Numbers in the latents at each place.
+        block_depth: Residual blocks after each halving.
+        channels: Channels of the pictures.
+
+    Returns:
+        A Keras model from images `(batch, image_size, image_size, channels)`, from 0 to 1, to
+        `(mean, log_variance)`, each `(batch, rows, columns, latent_channels)`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the size doesn't divide.
+
+    Example:
+        ```python
+        from imagegen import VAE, image_decoder, image_encoder
+
+        vae = VAE(image_encoder(64, [16, 32]), image_decoder(64, [16, 32]), beta=1e-3)
+        assert vae.latent_shape == (16, 16, 4)
+        ```
+
+    Reference:
+        Rombach et al., [Latent Diffusion Models](https://arxiv.org/abs/2112.10752), 2022, section
+        3.1.
+    """
+    _check_sizes(image_size, widths, latent_channels, block_depth, channels)
+    images = x = keras.Input((image_size, image_size, channels), name="images")
+    for width in widths:
+        x = conv(width, 3, strides=2, padding="same")(x)
+        for _ in range(block_depth):
+            x = _residual_block(x)
+    mean = conv(latent_channels, 3, padding="same", name="mean")(x)
+    log_variance = conv(latent_channels, 3, padding="same", name="log_variance")(x)
+    return keras.Model(images, [mean, log_variance], name="image_encoder")
+
+
+def image_decoder(
+    image_size: int,
+    widths: Sequence[int],
+    *,
+    latent_channels: int = 4,
+    block_depth: int = 1,
+    channels: int = 3,
+) -> keras.Model:
+    """Builds the decoder to [image_encoder][imagegen.image_encoder], from the same arguments.
+
+    Each doubling of the resolution is a convolution to four times the channels, which become
+    pixels. So the last convolution works at half the resolution of the pictures, where it costs a
+    quarter.
+
+    Args:
+        image_size: Height and width of the square pictures, a multiple of `2 ** len(widths)`.
+        widths: Channels before each doubling, from the largest resolution to that of the latents.
+        latent_channels: Numbers in the latents at each place.
+        block_depth: Residual blocks before each doubling.
+        channels: Channels of the pictures.
+
+    Returns:
+        A Keras model from latents `(batch, rows, columns, latent_channels)` to images
+        `(batch, image_size, image_size, channels)`, from 0 to 1.
+
+    Raises:
+        ValueError: If an argument is out of range, or the size doesn't divide.
+
+    Example:
+        ```python
+        from imagegen import image_decoder
+
+        assert image_decoder(64, [16, 32, 32]).input_shape == (None, 8, 8, 4)
+        ```
+
+    Reference:
+        Rombach et al., [Latent Diffusion Models](https://arxiv.org/abs/2112.10752), 2022, section
+        3.1; pixels out of channels: Shi et al., [Real-Time Single Image and Video
+        Super-Resolution](https://arxiv.org/abs/1609.05158), 2016.
+    """
+    _check_sizes(image_size, widths, latent_channels, block_depth, channels)
+    size = image_size // 2 ** len(widths)
+    latents = keras.Input((size, size, latent_channels), name="latents")
+    x = conv(widths[-1], 3, padding="same")(latents)
+    for stage in reversed(range(len(widths))):
+        for _ in range(block_depth):
+            x = _residual_block(x)
+        if stage:
+            x = DepthToSpace(2)(conv(4 * widths[stage - 1], 3, padding="same")(x))
+    x = conv(4 * channels, 3, padding="same", activation="sigmoid", name="pixels")(x)
+    return keras.Model(latents, DepthToSpace(2, name="images")(x), name="image_decoder")
+
+
+def _residual_block(x: Any) -> Any:
+    # Without a norm, which would take from a picture how bright it is as a whole. A kernel of
+    # zeros: the networks begin as linear ones, which soon learn colours and large shapes.
+    width = x.shape[-1]
+    inner = layers.Activation("silu")(x)
+    inner = conv(width, 3, padding="same", activation="silu")(inner)
+    inner = conv(width, 3, padding="same", kernel_initializer="zeros")(inner)
+    return layers.Add()([x, inner])
+
+
+def _check_sizes(
+    image_size: int, widths: Sequence[int], latent_channels: int, block_depth: int, channels: int
+) -> None:
+    for width in widths:
+        check_integer(width, "widths", minimum=1)
+    check_integer(latent_channels, "latent_channels", minimum=1)
+    check_integer(block_depth, "block_depth", minimum=0)
+    check_integer(channels, "channels", minimum=1)
+    if not len(widths):
+        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
+    divisor = 2 ** len(widths)
+    if check_integer(image_size, "image_size", minimum=1) % divisor:
+        raise ValueError(
+            f"`image_size` must be a multiple of {divisor}, which is 2 ** (number of widths). "
+            f"Received: image_size={image_size}"
+        )
+
+
 def _unit_range(images: Any) -> Any:
     """Returns images as floats from 0 to 1: the one place where uint8 is divided by 255."""
     dtype = keras.backend.standardize_dtype(images.dtype)
@@ -272,24 +438,6 @@ def _unit_range(images: Any) -> Any:
             f"`images` must be uint8 from 0 to 255 or floats from 0 to 1. Received: dtype {dtype}"
         )
     return images
-
-
-def _predict(network: keras.Model, inputs: np.ndarray, description: str) -> list[np.ndarray]:
-    """Returns the network's outputs as float32 arrays, computed batch by batch."""
-    batches = []
-    starts = range(0, len(inputs), _BATCH_SIZE)
-    for start in tqdm(starts, desc=description, delay=1, leave=False):
-        batch = inputs[start : start + _BATCH_SIZE]
-        padding = [(0, _BATCH_SIZE - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-        outputs = network.predict_on_batch(_unit_range(np.pad(batch, padding)))
-        batches.append([output[: len(batch)] for output in keras.tree.flatten(outputs)])
-    results = [np.concatenate(parts).astype("float32") for parts in zip(*batches, strict=True)]
-    for result in results:
-        if not np.isfinite(result).all():
-            raise ValueError(
-                f"{description} gave NaN or infinity: the weights of {network.name!r} are unusable."
-            )
-    return results
 
 
 def _check_networks(encoder: keras.Model, decoder: keras.Model) -> None:

@@ -1,0 +1,215 @@
+"""Latent diffusion: pictures that are generated as the small pictures of an autoencoder."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from imagegen import presets
+from imagegen.conditioning import Guidance
+from imagegen.diffusion import DiffusionModel
+from imagegen.generation import ImageGenerator
+from imagegen.images import to_uint8
+from imagegen.schedules import Schedule
+from imagegen.vae import VAE
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="imagegen")
+class LatentDiffusion(ImageGenerator, keras.Model):
+    r"""Generates pictures by diffusion in the latent space of an autoencoder.
+
+    The diffusion model never sees a pixel. It makes latents, which the decoder turns into a
+    picture:
+
+    $$x = D(\sigma z + \mu), \qquad z \text{ from noise, step by step.}$$
+
+    The decoder knows how petals and edges look; what is left to the diffusion model is what the
+    picture shows, on a fraction of the places. Its normalizer, the mean $\mu$ and the deviation
+    $\sigma$ of each channel, gives the latents the unit variance that noise has.
+
+    Everything is asked for in pictures and answered in pictures: prompts, guidance, samplers and
+    the functions that edit work as they do with a `DiffusionModel`, `super_resolve` aside, which
+    needs pixels. The parts are trained one after the other: the autoencoder on pictures, the model
+    on their latents, which are computed once.
+
+    Args:
+        model: A `DiffusionModel` of latents, with `value_range=None`.
+        autoencoder: What makes latents of pictures, and pictures of latents.
+        **kwargs: Keyword arguments of `keras.Model`.
+
+    Raises:
+        ValueError: If the model's samples aren't the autoencoder's latents.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        images = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), "uint8")
+        autoencoder = imagegen.VAE(
+            imagegen.image_encoder(16, [8, 8]), imagegen.image_decoder(16, [8, 8]), beta=1e-3
+        )
+        autoencoder.compile("adam")
+        autoencoder.fit(images, batch_size=8, verbose=0)
+
+        latents, _ = autoencoder.encode(images)
+        model = imagegen.DiffusionModel(imagegen.UNet(4, [8], 1, channels=4), value_range=None)
+        model.normalizer.adapt(latents)
+        model.compile("adamw")
+        model.fit(latents, batch_size=8, verbose=0)
+
+        painter = imagegen.LatentDiffusion(model, autoencoder)
+        assert painter.generate(2, num_steps=3, seed=0).shape == (2, 16, 16, 3)
+        ```
+
+    Reference:
+        Rombach et al., [High-Resolution Image Synthesis with Latent Diffusion
+        Models](https://arxiv.org/abs/2112.10752), 2022, section 3.
+    """
+
+    value_range = (0, 255)
+
+    def __init__(self, model: DiffusionModel, autoencoder: VAE, **kwargs: Any):
+        super().__init__(**kwargs)
+        if model.value_range is not None:
+            raise ValueError(
+                "`model` must be a model of latents, made with `value_range=None`. "
+                f"Received: value_range={model.value_range}"
+            )
+        if model.sample_shape != autoencoder.latent_shape:
+            raise ValueError(
+                "`model` must work on the latents of `autoencoder`. Received: samples of the shape "
+                f"{model.sample_shape}, and latents of the shape {autoencoder.latent_shape}"
+            )
+        self.model = model
+        self.autoencoder = autoencoder
+        self.sample_shape = model.sample_shape
+        self.built = True
+
+    @classmethod
+    def from_preset(cls, name: str | Path) -> Self:
+        """Returns a trained model, ready to generate.
+
+        Args:
+            name: A name out of `imagegen.list_presets()`, the path of a preset file, or its address
+                followed by `#sha256=` and its checksum.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: If the name is unknown, or the file is damaged or holds another model.
+            OSError: If the file has to be downloaded and can't be.
+        """
+        return presets.load(name, cls)
+
+    def save_preset(self, path: str | Path) -> str:
+        """Saves the averaged model and the autoencoder in half precision, as one file.
+
+        Args:
+            path: Where to write; the name ends in `.keras`.
+
+        Returns:
+            The file's sha256.
+        """
+        with self.model.averaged_weights():
+            return presets.save_preset(self, path)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of a picture, `(height, width, channels)`."""
+        return tuple(self.autoencoder.encoder.input_shape[1:])
+
+    @property
+    def schedule(self) -> Schedule:
+        """The rates of noise and signal at every time: those of `model`."""
+        return self.model.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule) -> None:
+        self.model.schedule = schedule
+
+    @property
+    def guiding_scale(self) -> float:
+        """How far sampling moves away from the poorer network of `model`, when that has one."""
+        return self.model.guiding_scale
+
+    @guiding_scale.setter
+    def guiding_scale(self, guiding_scale: float) -> None:
+        self.model.guiding_scale = guiding_scale
+
+    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
+        """Returns the clean latents that `model` sees in noisy ones, both normalized."""
+        return self.model.denoise(noisy, time, conditions)
+
+    def encode(self, prompts: Any) -> list[np.ndarray]:
+        """Returns what prompts become before the network of `model` sees them."""
+        return self.model.encode(prompts)
+
+    def guidance(self, *arguments: Any, **options: Any) -> Guidance:
+        """Returns what `run` needs to paint what prompts say, as that of `model` does."""
+        return self.model.guidance(*arguments, **options)
+
+    def run(self, *arguments: Any, **options: Any) -> Iterator[tuple[Any, Any]]:
+        """Takes steps of sampling in the latent space, as that of `model` does."""
+        self._check_ready()
+        return self.model.run(*arguments, **options)
+
+    def to_samples(self, images: Any) -> np.ndarray:
+        """Turns pictures into normalized latents.
+
+        Args:
+            images: uint8 pictures `(batch, height, width, channels)`, or floats from 0 to 1.
+
+        Returns:
+            The means that the encoder gives: a float32 array `(batch, *sample_shape)`.
+
+        Raises:
+            ValueError: If the pictures have another shape or range or hold NaN, or the normalizer
+                is not adapted.
+        """
+        self._check_ready()
+        latents, _ = self.autoencoder.encode(images)
+        return self.model.to_samples(latents)
+
+    def to_images(self, samples: Any) -> np.ndarray:
+        """Turns normalized latents into pictures.
+
+        Args:
+            samples: Normalized latents `(batch, *sample_shape)`.
+
+        Returns:
+            uint8 pictures `(batch, height, width, channels)`.
+
+        Raises:
+            FloatingPointError: If there is NaN or infinity among the samples.
+        """
+        return to_uint8(self.autoencoder.decode(self.model.to_images(samples)))
+
+    def _check_ready(self) -> None:
+        mean = ops.convert_to_numpy(self.model.normalizer.adapt_mean)
+        variance = ops.convert_to_numpy(self.model.normalizer.adapt_variance)
+        if not mean.any() and (variance == 1).all():
+            raise ValueError(
+                "The normalizer of `model` must be adapted to the latents before it is trained: "
+                "call `model.normalizer.adapt(latents)`. Received: mean 0, variance 1"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "model": serialize(self.model),
+            "autoencoder": serialize(self.autoencoder),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects)
+            for key in ("model", "autoencoder")
+        }
+        return cls(**{**config, **parts})
