@@ -20,7 +20,6 @@ ALLOWED = {
     "_jit": "",
     "_oxford": "images _download",
     "adherence": "captioned",
-    "adherence": "captioned",
     "animation": "images",
     "captioned": "",
     "checkpoints": "",

@@ -11,11 +11,6 @@ from imagegen.adherence import PromptAdherence as PromptAdherence
 from imagegen.adherence import parse_caption as parse_caption
 from imagegen.adherence import prompt_adherence as prompt_adherence
 from imagegen.adherence import read_flowers as read_flowers
-from imagegen.adherence import FlowerReading as FlowerReading
-from imagegen.adherence import PromptAdherence as PromptAdherence
-from imagegen.adherence import parse_caption as parse_caption
-from imagegen.adherence import prompt_adherence as prompt_adherence
-from imagegen.adherence import read_flowers as read_flowers
 from imagegen.animation import Animation as Animation
 from imagegen.animation import save_animation as save_animation
 from imagegen.captioned import CaptionedFlowers as CaptionedFlowers
