@@ -4,7 +4,7 @@ import os
 
 from imagegen import datasets
 from imagegen.metrics import negative_elbo
-from imagegen.vae import VAE, digit_decoder, digit_encoder
+from imagegen.vae import VAE, digit_decoder, digit_encoder, image_decoder, image_encoder
 
 import keras
 import numpy as np
@@ -136,6 +136,116 @@ def test_kl_equals_the_mean_log_ratio_of_densities():
     ratios = (posterior.logpdf(samples) - stats.norm.logpdf(samples)).sum(axis=1)
     error = 5 * ratios.std() / np.sqrt(len(ratios))
     assert abs(_kl_loss(mean, log_variance) - ratios.mean()) < error
+
+
+def _spatial_vae(size=8, widths=(4, 6), **options):
+    options = {"latent_channels": 2, **options}
+    return VAE(image_encoder(size, widths, **options), image_decoder(size, widths, **options))
+
+
+def test_kl_of_spatial_latents_is_that_of_the_same_numbers_in_a_row():
+    parts = np.random.default_rng(0).normal(size=(2, 3, 2, 2, 2)).astype("float32")
+    vae = _spatial_vae()
+    images = np.full((3, 8, 8, 3), 0.5, "float32")
+    loss = float(vae.compute_loss(images, y_pred=(images, *parts)))
+    flat = parts.reshape(2, 3, 8).astype("float64")
+    reconstruction, kl = _losses(images, images, *flat)
+    np.testing.assert_allclose(float(vae.kl_tracker.result()), kl.mean(), rtol=1e-5)
+    np.testing.assert_allclose(loss, (reconstruction + kl).mean(), rtol=1e-5)
+
+
+def test_gradient_of_the_kl_is_the_closed_form():
+    rng = np.random.default_rng(0)
+    mean, log_variance, mean_way, log_way = rng.normal(size=(4, 2)).astype("float32")
+    step = 0.05
+    forward, back = (
+        _kl_loss(mean + sign * step * mean_way, log_variance + sign * step * log_way)
+        for sign in (1, -1)
+    )
+    # dKL / d mean = mean, and dKL / d log_variance = (variance - 1) / 2.
+    slope = mean @ mean_way + (np.exp(log_variance) - 1) / 2 @ log_way
+    assert abs(slope) > 0.5
+    np.testing.assert_allclose((forward - back) / (2 * step), slope, rtol=1e-2)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_every_width_halves_the_resolution(factor):
+    widths = [4, 5, 6][: int(np.log2(factor))]
+    vae = _spatial_vae(16, widths, latent_channels=3, channels=1)
+    assert vae.latent_shape == (16 // factor, 16 // factor, 3)
+    assert vae.latent_dim == 3 * (16 // factor) ** 2
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), "uint8")
+    mean, log_variance = vae.encode(images)
+    assert mean.shape == log_variance.shape == (2, *vae.latent_shape)
+    assert mean.dtype == np.float32
+    decoded = vae.decode(mean)
+    assert decoded.shape == images.shape
+    assert 0 < decoded.min() < decoded.max() < 1
+
+
+def test_a_part_of_a_picture_is_a_part_of_its_latents():
+    vae = _spatial_vae(64)
+    for variable in vae.weights:  # The residual blocks' last kernels are 0 at first.
+        variable.assign(np.random.default_rng(0).normal(size=variable.shape) * 0.2)
+    images = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3), "uint8")
+    changed = images.copy()
+    changed[:, :4, :4] = 255 - changed[:, :4, :4]
+    mean, other = (vae.encode(array)[0] for array in (images, changed))
+    differs = (abs(mean - other) > 1e-5).any(axis=(0, 3))
+    assert differs[0, 0]
+    assert not differs[8:].any()
+    assert not differs[:, 8:].any()
+    mean[:, :8] += 1
+    decoded, other = vae.decode(mean), vae.decode(vae.encode(images)[0])
+    assert (decoded[:, 0] != other[:, 0]).any()
+    np.testing.assert_array_equal(decoded[:, 56:], other[:, 56:])
+
+
+def test_a_large_picture_is_not_padded_to_a_batch_of_digits(monkeypatch):
+    vae = _spatial_vae(112, [2], block_depth=0)
+    sizes = []
+    predict = vae.encoder.predict_on_batch
+    monkeypatch.setattr(
+        vae.encoder, "predict_on_batch", lambda x: sizes.append(len(x)) or predict(x)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (9, 112, 112, 3), "uint8")
+    mean, _ = vae.encode(images)
+    assert sizes == [8, 8]  # As many pixels as 128 digits have.
+    np.testing.assert_array_equal(vae.encode(images[8:])[0], mean[8:])
+
+
+def test_spatial_latents_are_learnt_from_bytes_and_saved(tmp_path):
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (64, 1, 1, 3), "uint8")
+    images = np.broadcast_to(images, (64, 8, 8, 3))
+    vae = _spatial_vae(widths=[8], latent_channels=3)
+    vae.beta = 1e-3
+    vae.compile(keras.optimizers.Adam(0.02))
+    vae.fit(images, batch_size=16, epochs=20, verbose=0)
+    mean, _ = vae.encode(images)
+    decoded = 255 * vae.decode(mean)
+    assert abs(decoded - images).mean() < 25  # 64, if all were the mean color.
+    vae.save(tmp_path / "vae.keras")
+    restored = keras.saving.load_model(tmp_path / "vae.keras")
+    np.testing.assert_array_equal(restored.encode(images)[0], mean)
+
+
+@pytest.mark.parametrize("network", [image_encoder, image_decoder])
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((12, [4, 4, 4]), {}, "`image_size` must be a multiple of 8"),
+        ((0, [4]), {}, "`image_size` must be an integer, at least 1"),
+        ((16, []), {}, "`widths` must name at least one width"),
+        ((16, [4, 0]), {}, "`widths` must be an integer, at least 1"),
+        ((16, [4]), {"latent_channels": 0}, "`latent_channels`"),
+        ((16, [4]), {"block_depth": -1}, "`block_depth`"),
+        ((16, [4]), {"channels": 1.5}, "`channels`"),
+    ],
+)
+def test_image_networks_refuse_what_cannot_be_built(network, arguments, options, message):
+    with pytest.raises(ValueError, match=f"{message}.* Received: "):
+        network(*arguments, **options)
 
 
 def test_fit_and_evaluate_report_losses_that_add_up():
