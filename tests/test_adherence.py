@@ -4,7 +4,10 @@ import itertools
 import math
 
 from imagegen.adherence import (
+    _NUM_ANGLES,
+    _RADII,
     FlowerReading,
+    _on_rings,
     parse_caption,
     prompt_adherence,
     read_flowers,
@@ -156,6 +159,17 @@ def test_a_disc_has_colors_but_no_petals():
     disc = np.hypot(axis[:, None], axis)[..., None] < 0.7
     image = np.where(disc, COLORS["red"], COLORS["blue"]).astype("uint8")
     assert read_flowers(image[None]) == [("red", "red", "blue", 0)]
+
+
+def test_rings_are_exact_on_a_slope():
+    # Counts survive half a pixel of error in either direction, so they can't show one.
+    axis = (np.arange(48, dtype="float32") + 0.5) / 24 - 1
+    slope = 0.3 * axis[None, :] - 0.7 * axis[:, None]
+    x, y = middle = np.array([0.02, -0.03], "float32")
+    angles = np.arange(_NUM_ANGLES) * 2 * np.pi / _NUM_ANGLES
+    expected = 0.3 * (x + np.outer(_RADII, np.cos(angles)))
+    expected -= 0.7 * (y + np.outer(_RADII, np.sin(angles)))
+    np.testing.assert_allclose(_on_rings(slope[None], middle[None])[0], expected, atol=1e-5)
 
 
 @given(flower=flowers, image_size=st.sampled_from([32, 64]), seed=seeds)
