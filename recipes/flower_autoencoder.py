@@ -9,8 +9,11 @@ After every epoch a checkpoint is written to the folder of the run, and a line t
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 TensorFlow is the fastest backend on a CPU, and the weights serve every backend.
 
-The last lines report how near the reconstructions of fresh drawings come, and save some of them as
-a picture: originals above, reconstructions below.
+The last lines report how near the reconstructions of 1,000 fresh drawings come, and whether colours
+and petals are still read rightly from them. Some are saved as a picture: originals above,
+reconstructions below. On two CPU cores that had other work too, the preset of the package took
+
+    6 epochs   12 minutes   off by 4.0 of 255 levels, 31.3 dB   all attributes of all drawings right
 """
 
 import argparse
@@ -25,10 +28,10 @@ SEED, TEST_SEED = 31, 32
 IMAGE_SIZE = 64
 NUM_IMAGES, NUM_TEST_IMAGES = 8000, 1000
 WIDTHS, LATENT_CHANNELS = (32, 64), 8
-# As much regularization as a deviation of 4 levels in every pixel would ask for: enough to keep
-# neighbouring latents alike, and too little to blur a petal's edge.
+# Near grey the loss is then that of normal noise of 4 levels, with the KL term in full: enough to
+# keep neighbouring latents alike, and too little to blur a petal's edge.
 BETA = 1e-3
-# Many small steps: after 1,600 drawings, batches of 8 had come nearer than 32 after 9,600.
+# Many small steps: after 3,200 drawings, batches of 8 had come as near as 32 after 9,600.
 BATCH_SIZE = 8
 PEAK_LEARNING_RATE = 3e-3
 WARMUP_STEPS = 200
@@ -47,19 +50,21 @@ def build_model(num_steps: int) -> imagegen.VAE:
         warmup_target=PEAK_LEARNING_RATE,
         warmup_steps=WARMUP_STEPS,
     )
-    # The variance is the exponential of what the encoder gives: without a limit, one batch in a
-    # thousand sent the weights to infinity.
+    # The variance is the exponential of what the encoder gives: without a limit to the gradient, a
+    # training at a rate of 4e-3 ended in NaN in its first epoch.
     vae.compile(keras.optimizers.Adam(learning_rate, clipnorm=1.0))
     return vae
 
 
-def report(vae: imagegen.VAE, images: np.ndarray, path: pathlib.Path) -> None:
-    means, _ = vae.encode(images)
+def report(vae: imagegen.VAE, drawn: imagegen.CaptionedFlowers, path: pathlib.Path) -> None:
+    means, _ = vae.encode(drawn.images)
     decoded = imagegen.to_uint8(vae.decode(means))
-    errors = decoded.astype("float64") - images
+    errors = decoded.astype("float64") - drawn.images
     peak_ratio = 10 * np.log10(255**2 / np.mean(errors**2))
+    right = imagegen.prompt_adherence(decoded, drawn.attributes).everything
     print(f"Fresh drawings: off by {abs(errors).mean():.2f} levels, {peak_ratio:.1f} dB")
-    pairs = np.concatenate([images[:8], decoded[:8]])
+    print(f"Colours and petals of {right:.1%} of them are read rightly from the reconstruction")
+    pairs = np.concatenate([drawn.images[:8], decoded[:8]])
     keras.utils.save_img(path, imagegen.grid(pairs, columns=8), scale=False)
 
 
@@ -90,7 +95,7 @@ def main() -> None:
     )
     if options.preset:
         imagegen.save_preset(vae, options.preset)
-    report(vae, test.images, options.folder / "reconstructions.png")
+    report(vae, test, options.folder / "reconstructions.png")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import os
 
-from imagegen import datasets
+from imagegen import datasets, prompt_adherence, to_uint8
 from imagegen.metrics import negative_elbo
 from imagegen.vae import VAE, digit_decoder, digit_encoder, image_decoder, image_encoder
 
@@ -77,6 +77,18 @@ def test_presets_describe_test_digits_as_well_as_is_claimed(name, nats):
     digits = datasets.digits("mnist", split="test").images[:1000]
     bound = negative_elbo(VAE.from_preset(name), digits, num_draws=1)
     assert nats - 4 < bound.nats < nats + 2
+
+
+def test_drawn_flowers_survive_the_latents_of_their_preset():
+    images, _, attributes = datasets.captioned_flowers(24, image_size=64, seed=7)
+    vae = VAE.from_preset("captioned-64-autoencoder")
+    assert vae.latent_shape == (16, 16, 8)
+    means, _ = vae.encode(images)
+    # A diffusion model doesn't hit a latent exactly.
+    means += 0.1 * means.std((0, 1, 2)) * np.random.default_rng(0).standard_normal(means.shape)
+    decoded = to_uint8(vae.decode(means))
+    assert abs(decoded.astype(float) - images).mean() < 8
+    assert prompt_adherence(decoded, attributes).everything == 1
 
 
 def test_digit_networks_take_any_number_of_latent_dimensions():
