@@ -192,7 +192,7 @@ class _Learner(keras.Model):
     """A frozen diffusion model in which one vector learns."""
 
     def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
-        super().__init__()
+        super().__init__(name="learner")  # TensorFlow wants no underscore in front.
         # Frozen already; they are attributes, so that the compiled step takes them as arguments.
         self.network, self.encoder = model.averaged, model.averaged_encoder
         self.token = token
