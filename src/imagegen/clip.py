@@ -146,7 +146,11 @@ class TextTower(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         encoder = keras.saving.deserialize_keras_object(config["text_encoder"])
-        return cls(**config | {"text_encoder": encoder})
+        trainable = config.get("trainable", True)
+        tower = cls(**config | {"text_encoder": encoder, "trainable": True})
+        # Said to the constructor, it would not reach the layers inside.
+        tower.trainable = trainable
+        return tower
 
 
 @keras.saving.register_keras_serializable("imagegen")
