@@ -26,6 +26,8 @@ BACKEND_TESTS = [
         "checkpoints",
         "conditioning",
         "diffusion",
+        "text",
+        "concepts",
     )
 ]
 

@@ -89,7 +89,7 @@ def test_the_vector_leaves_its_start_and_lowers_the_loss(learned):
     start = model.encoder.tokenizer.tokens(["petals"])[0, 0]
     begun = ops.convert_to_numpy(model.encoder.word_vectors)[start]
     assert np.abs(concept.vector - begun).max() > 0.01
-    samples = np.tile(model.to_samples(pictures()), (40, 1, 1, 1))
+    samples = ops.convert_to_tensor(np.tile(model.to_samples(pictures()), (40, 1, 1, 1)))
 
     def loss(word: str) -> float:
         rows = [np.repeat(array, 120, axis=0) for array in model.encode(f"a {word} flower")]
