@@ -45,7 +45,8 @@ def image_to_image(
     large shapes and colours first of all, is the draft's.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
+            `LatentDiffusion`.
         images: The drafts: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)`
             or `(num_images, height, width, 3)`.
         strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
@@ -119,7 +120,8 @@ def variations(
     It is `image_to_image` from the same picture under different noise.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
+            `LatentDiffusion`.
         image: One picture, uint8 or floats from 0 to 1, of the model's size.
         num_images: How many variations.
         strength: How much they differ, from 0 to 1.
@@ -186,7 +188,8 @@ def inpaint(
     repeated, `num_resamplings` times, until both have come to terms.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
+            `LatentDiffusion`.
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         mask: What to repaint, `(height, width)`, or one a picture `(num_images, height, width)`:
@@ -259,7 +262,8 @@ def outpaint(
     What the window sees of picture is kept, and what is still empty is painted by `inpaint`.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
+            `LatentDiffusion`.
         images: uint8, or floats from 0 to 1, of any size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         pad: Pixels to add on each side, or four numbers: above, below, left and right.

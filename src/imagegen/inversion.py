@@ -28,7 +28,8 @@ def ddim_inversion(
     `model.generate(len(noise), noise=noise, num_steps=num_steps)` leads back to the pictures.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
+            `LatentDiffusion`.
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         num_steps: Steps from picture to noise. With few of them the way back ends elsewhere.
@@ -36,7 +37,8 @@ def ddim_inversion(
             the step, as if that had the noise of the next level.
 
     Returns:
-        float32 noise `(num_images, height, width, 3)`, scaled as standard normal noise is.
+        float32 noise, one sample a picture, scaled as standard normal noise is: `(num_images, height,
+        width, 3)`, or for a `LatentDiffusion` of the shape of latents.
 
     Raises:
         ValueError: If an argument is out of range or a picture doesn't have the model's size.
@@ -75,7 +77,8 @@ def interpolate_images(
     it becomes a picture.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
+            `LatentDiffusion`.
         image1: The picture to start from, uint8 or floats from 0 to 1, of the model's size.
         image2: The picture to arrive at.
         num_frames: How many pictures there are on the way, both ends included.
