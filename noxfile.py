@@ -26,6 +26,7 @@ BACKEND_TESTS = [
         "checkpoints",
         "conditioning",
         "diffusion",
+        "latent",
         "text",
         "concepts",
     )

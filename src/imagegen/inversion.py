@@ -37,8 +37,8 @@ def ddim_inversion(
             the step, as if that had the noise of the next level.
 
     Returns:
-        float32 noise, one sample a picture, scaled as standard normal noise is: `(num_images, height,
-        width, 3)`, or for a `LatentDiffusion` of the shape of latents.
+        float32 noise, scaled as standard normal noise is: `(num_images, height, width, 3)`, or
+        for a `LatentDiffusion` of the shape of latents.
 
     Raises:
         ValueError: If an argument is out of range or a picture doesn't have the model's size.
