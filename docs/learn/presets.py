@@ -49,16 +49,24 @@ from PIL import Image
 
 def examples(model):
     """Let a model make eight pictures, and say what they show."""
-    if isinstance(model, imagegen.VAE):
+    if isinstance(model, imagegen.VAE) and len(model.decoder.input_shape) == 2:
         latents = np.random.default_rng(0).standard_normal((8, model.decoder.input_shape[-1]))
         return imagegen.to_uint8(model.decode(latents)), ""
+    if isinstance(model, imagegen.VAE):
+        flowers = imagegen.datasets.captioned_flowers(8, image_size=model.decoder.output_shape[1])
+        return imagegen.to_uint8(
+            model.decode(model.encode(flowers.images))
+        ), "drawings, there and back"
     if not isinstance(model, imagegen.DiffusionModel):
         return None, ""
     model.schedule = imagegen.EvenLogSNR(model.schedule)
-    prompts, subjects = 8, ""
-    if model.encoder is not None:
+    prompts = 8
+    if isinstance(model.encoder, imagegen.LabelEncoder):
         prompts = list(model.encoder.names[:: len(model.encoder.names) // 8][:8])
-        subjects = ", ".join(prompts)
+    elif isinstance(model.encoder, imagegen.TextEncoder):
+        colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
+        prompts = [f"a {color} flower".replace("a o", "an o") for color in colors]
+    subjects = "" if prompts == 8 else ", ".join(prompts)
     sampling = {"num_steps": 15, "sampler": imagegen.DPMSolver2M(), "guidance_scale": 2}
     return model.generate(prompts, seed=0, **sampling), subjects
 

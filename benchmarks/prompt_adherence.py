@@ -1,0 +1,83 @@
+"""Does the preset `captioned-32` paint what it is told?
+
+    python benchmarks/prompt_adherence.py
+
+512 prompts that name everything, with 3 to 8 petals; 512 with combinations of petals and background
+that training never saw; a negative prompt; and a walk between two prompts.
+
+Aims: petals and background have the right colour in 98%, the centre in 95%, the number of petals is
+right in 85%, and unseen combinations lose 5 points at most. The negative prompt takes 95% of the
+blue petals away. Frames of a walk change at most a third as much as under fresh noise.
+"""
+
+import imagegen
+
+import numpy as np
+
+NUM_PROMPTS, BATCH_SIZE, NUM_STEPS = 512, 64, 20
+# What `recipes/captioned_32.py` holds out.
+HELD_OUT = [
+    ("red", "white"),
+    ("yellow", "blue"),
+    ("pink", "green"),
+    ("white", "purple"),
+    ("purple", "orange"),
+]
+
+
+def prompts_of(held_out: bool) -> list[str]:
+    rng, prompts = np.random.default_rng(99), []
+    while len(prompts) < NUM_PROMPTS:
+        flower = imagegen.sample_attributes(rng)
+        unseen = (flower.petal_color, flower.background_color) in HELD_OUT
+        if flower.num_petals <= 8 and unseen == held_out:
+            prompts.append(imagegen.caption(flower, name_center=True))
+    return prompts
+
+
+def paint(model: imagegen.DiffusionModel, prompts: list[str], **options) -> np.ndarray:
+    parts = []
+    for start in range(0, len(prompts), BATCH_SIZE):
+        part = prompts[start : start + BATCH_SIZE]
+        parts.append(model.generate(part, num_steps=NUM_STEPS, seed=start, **options))
+    return np.concatenate(parts)
+
+
+def change(film: np.ndarray) -> float:
+    return float(abs(film[1:].astype("float32") - film[:-1].astype("float32")).mean())
+
+
+def main() -> None:
+    model = imagegen.DiffusionModel.from_preset("captioned-32")
+    print(f"{NUM_PROMPTS} prompts         petals  centre  background  number")
+    for held_out in (False, True):
+        prompts = prompts_of(held_out)
+        told = imagegen.prompt_adherence(paint(model, prompts), prompts)
+        name = "unseen combinations" if held_out else "seen combinations"
+        print(
+            f"{name:19s} {told.petal_color:7.1%} {told.center_color:7.1%} "
+            f"{told.background_color:11.1%} {told.num_petals:7.1%}"
+        )
+
+    open_prompts = ["a flower on a white background"] * NUM_PROMPTS
+    blue = [
+        sum(reading.petal_color == "blue" for reading in imagegen.read_flowers(pictures))
+        for pictures in (
+            paint(model, open_prompts),
+            paint(model, open_prompts, negative_prompts="blue petals"),
+        )
+    ]
+    print(f"blue flowers: {blue[0]}, and {blue[1]} with the negative prompt 'blue petals'")
+
+    ends = [
+        "a white flower with six petals and a red centre on a blue background",
+        "a red flower with six petals and a white centre on a yellow background",
+    ]
+    frames = imagegen.prompt_walk(model, ends, 22, seed=2)
+    conditions = [imagegen.walk(end, 22) for end in model.encode(ends)]
+    fresh = model.generate(conditions, num_steps=NUM_STEPS, seed=2)
+    print(f"change between frames: {change(frames) / change(fresh):.2f} of that under fresh noise")
+
+
+if __name__ == "__main__":
+    main()
