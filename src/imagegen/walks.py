@@ -106,7 +106,7 @@ def prompt_grid(
         import imagegen
 
         model = imagegen.DiffusionModel.from_preset("flowers-64-species")
-        names = ["sunflower", "rose", "water lily", "foxglove"]
+        names = ["sunflower", "rose", "hibiscus", "passion flower"]
         images = imagegen.prompt_grid(model, names, 2, num_steps=4, seed=0)
         assert images.shape == (4, 64, 64, 3)
         ```
