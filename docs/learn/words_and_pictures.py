@@ -427,7 +427,7 @@ assert np.mean(np.sum(moved * of_texts, axis=1)) > 0.9
 # we can switch the words out, and put a *picture* in their place: its embedding, moved over the gap. Each
 # noise then gives another flower like it.
 
-# %% alt="Four rows: a drawn flower, and beside it five painted ones, most of them in its colours."
+# %% alt="Four rows: a drawn flower, and beside it five painted ones, rougher, most of them in its colours; some have lost petals."
 painter = imagegen.DiffusionModel.from_preset("clip-flowers-32")
 
 originals = images[8:12]
@@ -438,8 +438,8 @@ for original in originals:
 imagegen.show(np.stack(shown), columns=6, scale=3)
 
 # %% [markdown]
-# The first of each row is the drawing, the others are variations. No word was said. How much of the
-# picture comes through? We let [read_flowers][imagegen.read_flowers] look at a variation of each of 64
+# The first of each row is the drawing, the others are variations. No word was said. They are rough, and
+# some flowers lose petals. How much of the picture comes through? We let [read_flowers][imagegen.read_flowers] look at a variation of each of 64
 # pictures, once with the step over the gap, once without, and for comparison at pictures painted from the
 # captions:
 

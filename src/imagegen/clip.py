@@ -17,8 +17,8 @@ from tqdm import tqdm
 # The values that the paper starts from and stops at: cosines are divided by 0.07 at first, and
 # never by less than 0.01, where training became unstable.
 _FIRST_TEMPERATURE, _LOWEST_TEMPERATURE = 0.07, 0.01
-# Embeddings are computed in batches of one size, the last one padded: one compiled program serves
-# any number of pictures.
+# Embeddings are computed in batches of one size, the last one padded: what is compiled serves any
+# number of pictures.
 _BATCH_SIZE = 128
 
 
@@ -474,10 +474,10 @@ def _embedding_dim(image_encoder: Any) -> int:
 def _in_batches(embed: Callable[[Any], Any], inputs: np.ndarray, description: str) -> np.ndarray:
     """The embeddings of all inputs, computed batch by batch."""
     batches = []
-    size = min(_BATCH_SIZE, len(inputs))
-    for start in tqdm(range(0, len(inputs), size), desc=description, delay=1, leave=False):
-        batch = inputs[start : start + size]
-        padding = [(0, size - len(batch))] + [(0, 0)] * (inputs.ndim - 1)
+    starts = range(0, len(inputs), _BATCH_SIZE)
+    for start in tqdm(starts, desc=description, delay=1, leave=False):
+        batch = inputs[start : start + _BATCH_SIZE]
+        padding = [(0, _BATCH_SIZE - len(batch))] + [(0, 0)] * (inputs.ndim - 1)
         outputs = ops.convert_to_numpy(embed(ops.convert_to_tensor(np.pad(batch, padding))))
         batches.append(outputs[: len(batch)])
     embeddings = np.concatenate(batches).astype("float32")
