@@ -99,7 +99,7 @@ class TextTower(keras.layers.Layer):
     Reference:
         Radford et al., [Learning Transferable Visual Models](https://arxiv.org/abs/2103.00020),
         2021, figure 3. The noise: Zhou et al., [Towards Language-Free Training for Text-to-Image
-        Generation](https://arxiv.org/abs/2111.13792), 2022, equation 2.
+        Generation](https://arxiv.org/abs/2111.13792), 2022.
     """
 
     def __init__(self, text_encoder: TextEncoder, dim: int, *, noise: float = 0.0, **kwargs: Any):
