@@ -246,3 +246,18 @@ def test_a_model_of_text_trains_generates_and_survives_saving(tmp_path):
     np.testing.assert_array_equal(
         copy.generate(copy.encode(CAPTIONS), num_steps=3, seed=0), painted
     )
+
+
+def test_a_frozen_encoder_stays_as_it_is():
+    layer = imagegen.TextEncoder(imagegen.WordTokenizer.fit(CAPTIONS), 8)
+    layer.trainable = False
+    model = imagegen.DiffusionModel(network(), encoder=layer)
+    assert not model.averaged_encoder.trainable_variables
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), "uint8")
+    model.normalizer.adapt(images)
+    model.compile(optimizer="adam")
+    before = layer.get_weights()
+    model.fit((images, layer.tokens(CAPTIONS)), verbose=0)
+    for copy in (layer, model.averaged_encoder):
+        for old, new in zip(before, copy.get_weights(), strict=True):
+            np.testing.assert_allclose(old, new, atol=1e-6)

@@ -514,7 +514,7 @@ def _output(
 
 def _frozen_copy(layer: Any) -> Any:
     copy = layer.__class__.from_config(layer.get_config())
-    copy.trainable = False
+    _freeze(copy)
     copy.set_weights(layer.get_weights())
     return copy
 
@@ -529,11 +529,15 @@ def _checked_guide(
         raise ValueError(
             f"`guiding_network` must take samples of the shape {sample_shape}. Received: {shape}"
         )
-    # A loaded network says that it is frozen when its layers are not yet, and on TensorFlow the
-    # assignment of a value that is there already changes nothing.
-    network.trainable = True
-    network.trainable = False
+    _freeze(network)
     return network
+
+
+def _freeze(layer: Any) -> None:
+    # What is loaded or copied says that it is frozen when the layers within are not yet, and on
+    # TensorFlow the assignment of a value that is there already changes nothing.
+    layer.trainable = True
+    layer.trainable = False
 
 
 def _listed(conditions: Any) -> list[Any]:
