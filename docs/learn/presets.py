@@ -53,17 +53,17 @@ def examples(model):
         latents = np.random.default_rng(0).standard_normal((8, model.decoder.input_shape[-1]))
         return imagegen.to_uint8(model.decode(latents)), ""
     if isinstance(model, imagegen.VAE):
-        flowers = imagegen.datasets.captioned_flowers(8, image_size=model.decoder.output_shape[1])
-        return imagegen.to_uint8(
-            model.decode(model.encode(flowers.images))
-        ), "drawings, there and back"
+        size = model.decoder.output_shape[1]
+        flowers = imagegen.datasets.captioned_flowers(8, image_size=size)
+        latents, _ = model.encode(flowers.images)
+        return imagegen.to_uint8(model.decode(latents)), "drawings, there and back"
     if not isinstance(model, imagegen.DiffusionModel):
         return None, ""
     model.schedule = imagegen.EvenLogSNR(model.schedule)
     prompts = 8
     if isinstance(model.encoder, imagegen.LabelEncoder):
         prompts = list(model.encoder.names[:: len(model.encoder.names) // 8][:8])
-    elif isinstance(model.encoder, imagegen.TextEncoder):
+    elif model.encoder is not None:
         colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
         prompts = [f"a {color} flower".replace("a o", "an o") for color in colors]
     subjects = "" if prompts == 8 else ", ".join(prompts)
