@@ -165,8 +165,8 @@ def learn_concept(
     seed = check_integer(seed, "seed", minimum=0)
     samples = model.to_samples(pictures)
     tokenizer = encoders[0].tokenizer
-    (start, *others) = tokenizer.tokens([initial_word])[0][:2]
-    if others and len(initial_word.split()) != 1:
+    start = tokenizer.tokens([initial_word])[0, 0]
+    if len(initial_word.split()) != 1:
         raise ValueError(f"`initial_word` must be one word. Received: {initial_word!r}")
     pairs = _captioned(word, len(pictures), prompts)
     # Read before the word is added: a caption that can't be read leaves the model alone.

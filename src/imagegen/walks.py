@@ -59,7 +59,7 @@ def prompt_walk(
         ```
     """
     check_integer(num_frames, "num_frames", minimum=2)
-    ends = model.encode(_listed(prompts, "prompts", 2))
+    ends = model.encode(_listed(prompts, 2))
     frames = [walk(end, num_frames, closed=closed) for end in ends]
     return _paint(
         model, frames, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size
@@ -112,7 +112,7 @@ def prompt_grid(
         ```
     """
     check_integer(size, "size", minimum=2)
-    corners = model.encode(_listed(prompts, "prompts", 4, exactly=True))
+    corners = model.encode(_listed(prompts, 4, exactly=True))
     steps = np.linspace(0, 1, size)
     rows, columns = np.repeat(steps, size), np.tile(steps, size)
     cells = []
@@ -157,9 +157,9 @@ def _paint(
     return np.concatenate(pictures)[:count]
 
 
-def _listed(prompts: Any, name: str, count: int, *, exactly: bool = False) -> list[Any]:
+def _listed(prompts: Any, count: int, *, exactly: bool = False) -> list[Any]:
     given = [prompts] if isinstance(prompts, str) else list(prompts)
     if len(given) < count or (exactly and len(given) != count):
         at_least = "" if exactly else "at least "
-        raise ValueError(f"`{name}` must be {at_least}{count} prompts. Received: {prompts!r}")
+        raise ValueError(f"`prompts` must be {at_least}{count} prompts. Received: {prompts!r}")
     return given
