@@ -4,6 +4,7 @@ from imagegen.layers import (
     DepthToSpace,
     LatentSampler,
     LogSNR,
+    PositionEmbedding,
     SinusoidalEmbedding,
     SubPixelConv2DTranspose,
 )
@@ -192,6 +193,15 @@ def test_depth_to_space_refuses_channels_that_do_not_divide():
         DepthToSpace(2)(np.zeros((1, 2, 2, 6)))
 
 
+def test_a_position_adds_what_it_learned_and_nothing_before():
+    inputs = _array(np.random.default_rng(0), 2, 3, 5, 4)
+    layer = PositionEmbedding()
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(inputs)), inputs)
+    positions = _array(np.random.default_rng(1), 3, 5, 4)
+    layer.set_weights([positions])
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(inputs)), inputs + positions)
+
+
 @pytest.mark.parametrize(("layer", "name"), [(LogSNR, "limit"), (DepthToSpace, "factor")])
 def test_impossible_arguments_are_refused(layer, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}=-1"):
@@ -206,12 +216,15 @@ def test_impossible_arguments_are_refused(layer, name):
         (SinusoidalEmbedding(8, max_frequency=50.0), [(1,)]),
         (LogSNR(limit=1.5), [(1,)]),
         (DepthToSpace(2), [(4, 3, 8)]),
+        (PositionEmbedding(), [(4, 3, 8)]),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, keras.Layer) else "",
 )
 def test_every_layer_survives_a_file(layer, shapes, tmp_path):
     inputs = [keras.Input(shape) for shape in shapes]
     model = keras.Model(inputs, layer(*inputs))
+    for number, variable in enumerate(layer.trainable_variables):
+        variable.assign(_array(np.random.default_rng(number), *variable.shape))
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
     values = [np.full((1, *shape), 0.3, "float32") for shape in shapes]

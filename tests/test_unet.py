@@ -12,6 +12,7 @@ EVERY_OPTION = {
     "norm": "group",
     "embedding_dim": 8,
     "attention_resolutions": [4],
+    "position_embedding": True,
     "dropout": 0.1,
 }
 
@@ -110,7 +111,10 @@ def test_options_bring_the_layers_they_name():
     attention = layers_of(full, keras.layers.MultiHeadAttention)
     # Height 4 is the middle of 16 / 2: one block there, and none in the stage above.
     assert [layer.output.shape[1] for layer in attention] == [4 * 4]
+    positions = layers_of(full, imagegen.PositionEmbedding)
+    assert [layer.positions.shape for layer in positions] == [(4, 4, 16)]
     assert not layers_of(plain, keras.layers.MultiHeadAttention)
+    assert not layers_of(plain, imagegen.PositionEmbedding)
 
 
 def test_dropout_works_in_training_only():

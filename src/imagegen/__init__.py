@@ -64,6 +64,7 @@ from imagegen.latent import LatentDiffusion as LatentDiffusion
 from imagegen.layers import DepthToSpace as DepthToSpace
 from imagegen.layers import LatentSampler as LatentSampler
 from imagegen.layers import LogSNR as LogSNR
+from imagegen.layers import PositionEmbedding as PositionEmbedding
 from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
 from imagegen.metrics import KID as KID

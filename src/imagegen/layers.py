@@ -342,3 +342,41 @@ class DepthToSpace(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("imagegen")
+class PositionEmbedding(keras.layers.Layer):
+    r"""Adds a learned number to every place and channel of a feature map.
+
+    $$y_{ijc} = x_{ijc} + p_{ijc}$$
+
+    Attention treats all places alike. With this before it, a place can look for another by where
+    that is: across the middle, or an eighth of a turn further. It begins with zeros, and changes
+    nothing until it has learned.
+
+    Args:
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
+
+    Example:
+        ```python
+        import numpy as np
+        from imagegen import PositionEmbedding
+
+        layer = PositionEmbedding()
+        assert layer(np.ones((2, 8, 8, 16))).shape == (2, 8, 8, 16)
+        assert layer.count_params() == 8 * 8 * 16
+        ```
+
+    Reference:
+        Dosovitskiy et al., [An Image is Worth 16x16 Words](https://arxiv.org/abs/2010.11929),
+        2020, equation 1.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.positions = self.add_weight(
+            shape=input_shape[1:], initializer="zeros", name="positions"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the sum, of the shape `(batch, height, width, channels)` of the inputs."""
+        return inputs + self.positions

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from imagegen._checks import check_choice, check_integer, check_number
 from imagegen._weights import attention, conv, dense
-from imagegen.layers import DepthToSpace, SinusoidalEmbedding
+from imagegen.layers import DepthToSpace, PositionEmbedding, SinusoidalEmbedding
 
 import keras
 from keras import layers, ops
@@ -46,6 +46,8 @@ class UNet(keras.Model):
             the vectors that matter to it. `None` leaves it out.
         attention_resolutions: Heights at which each block is followed by self-attention, in
             patches.
+        position_embedding: Whether attention knows by a learned vector where each place lies.
+            Without, it has only what the edges of the picture tell convolutions.
         dropout: Rate of dropout in each block, in `[0, 1)`.
 
     Call arguments:
@@ -88,6 +90,7 @@ class UNet(keras.Model):
         condition_dim: int | None = None,
         context_shape: tuple[int, int] | None = None,
         attention_resolutions: Collection[int] = (),
+        position_embedding: bool = False,
         dropout: float = 0.0,
         **kwargs: Any,
     ):
@@ -108,6 +111,7 @@ class UNet(keras.Model):
             if context_shape is None
             else [check_integer(size, "context_shape", minimum=1) for size in context_shape],
             "attention_resolutions": sorted(attention_resolutions),
+            "position_embedding": bool(position_embedding),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
         }
         if not config["widths"]:
@@ -200,6 +204,7 @@ def _unet(
     condition_dim: int | None,
     context_shape: list[int] | None,
     attention_resolutions: Collection[int],
+    position_embedding: bool,
     dropout: float,
 ) -> Any:
     resolution = image_size // patch_size
@@ -207,7 +212,9 @@ def _unet(
 
     def stage_block(x: Any, width: int) -> Any:
         x = _residual_block(x, width, embedding, norm, dropout)
-        return _attend(x, context, norm) if x.shape[1] in attention_resolutions else x
+        if x.shape[1] not in attention_resolutions:
+            return x
+        return _attend(x, context, norm, position_embedding)
 
     x = conv(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
     rate_map = layers.UpSampling2D(resolution)(noise_rates)
@@ -269,16 +276,21 @@ def _normalized(x: Any, norm: str) -> Any:
     return layers.GroupNormalization(groups, center=False, scale=False)(x)
 
 
-def _attend(x: Any, context: Any, norm: str) -> Any:
+def _attend(x: Any, context: Any, norm: str, position_embedding: bool) -> Any:
     height, width, channels = x.shape[1:]
     heads = max(1, channels // 32)
-    pixels = layers.Reshape((height * width, channels))(_normalized(x, norm))
-    pixels = attention(heads, channels // heads)(pixels, pixels)
-    x = layers.Add()([x, layers.Reshape((height, width, channels))(pixels)])
+
+    def pixels(x: Any) -> Any:
+        x = _normalized(x, norm)
+        x = PositionEmbedding()(x) if position_embedding else x
+        return layers.Reshape((height * width, channels))(x)
+
+    query = pixels(x)
+    seen = attention(heads, channels // heads)(query, query)
+    x = layers.Add()([x, layers.Reshape((height, width, channels))(seen)])
     if context is None:
         return x
-    pixels = layers.Reshape((height * width, channels))(_normalized(x, norm))
-    seen = attention(heads, channels // heads)(pixels, context)
+    seen = attention(heads, channels // heads)(pixels(x), context)
     return layers.Add()([x, layers.Reshape((height, width, channels))(seen)])
 
 
