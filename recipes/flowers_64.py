@@ -1,12 +1,12 @@
-"""Trains the presets `flowers-64` and `flowers-64-species` on the Oxford flowers.
+"""Trains the preset `flowers-64-species`, which is also `flowers-64`, on the Oxford flowers.
 
-    KERAS_BACKEND=tensorflow python recipes/flowers_64.py --presets presets
+    KERAS_BACKEND=tensorflow python recipes/flowers_64.py --preset flowers-64-species.keras
 
 The data are all photographs but the 500 that are held out of every training, each also mirrored
-left to right. One network learns both presets: first without species, then with them, and now and
-then with the empty prompt in their place. `flowers-64` is that network with the empty prompt built
-in. A small second network, trained for a short time, is the poorer one that sampling moves away
-from.
+left to right. One network learns it all: first without species, then with them, and now and then
+with the empty prompt in their place. So it paints what it is told, or any flower when it is told
+nothing. A small second network, trained for a short time, is the poorer one that sampling moves
+away from.
 
 After every epoch a checkpoint is written to the folder of the run, and a line to `log.csv`; after
 every fifth, pictures. Kill the program at any moment: the same command goes on from there, and ends
@@ -14,7 +14,7 @@ with the same weights. On a GPU the networks compute in bfloat16, and their weig
 a CPU, `KERAS_BACKEND=tensorflow` is the fastest, and the weights serve every backend.
 
 On two CPU cores that had other work too, an epoch of the large network took 1.5 to 4.5 minutes, and
-one of the small network 1 to 2. The presets in the package had as many epochs as the stages below,
+one of the small network 1 to 2. The preset in the package had as many epochs as the stages below,
 but in shorter sittings: the first 24 and the first 6 with species in batches of 32, all at learning
 rates between 1e-3 and 3e-4. This program was run whole on few pictures only, and never on a GPU.
 
@@ -146,25 +146,10 @@ def train(
     )
 
 
-def without_species(model: imagegen.DiffusionModel) -> imagegen.UNet:
-    """The averaged network with the empty prompt built in: the same pictures, one input less."""
-    (nothing,) = model.encode([""])
-    network = large_network(condition_dim=None)
-    projection = model.averaged.get_layer("condition_in")
-    shared = [w for w in model.averaged.weights if "condition_in" not in w.path]
-    for weight, value in zip(network.weights, shared, strict=True):
-        weight.assign(value)
-    kernel, bias = projection.get_weights()
-    # The last layer before both paths meet: what the species add is a constant now.
-    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)][1]
-    dense.bias.assign(dense.bias + (nothing @ kernel + bias)[0])
-    return network
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/flowers-64"))
-    parser.add_argument("--presets", type=pathlib.Path, help="a folder to write the presets to")
+    parser.add_argument("--preset", type=pathlib.Path, help="where to write the preset")
     options = parser.parse_args()
 
     flowers = imagegen.datasets.flowers("oxford", 64, split="train")
@@ -206,33 +191,30 @@ def main() -> None:
         )
         weights = [averaged.get_weights() for _, averaged in _pairs(model)]
 
-    if options.presets:
+    if options.preset:
         keras.mixed_precision.set_global_policy("float32")
-        write_presets(model, poorer, images, options.presets)
+        print(preset(model, poorer, images).save_preset(options.preset))
 
 
 def _pairs(model: imagegen.DiffusionModel) -> list[tuple[keras.Layer, keras.Layer]]:
     return [(model.network, model.averaged), (model.encoder, model.averaged_encoder)]
 
 
-def write_presets(
-    model: imagegen.DiffusionModel,
-    poorer: imagegen.DiffusionModel,
-    images: np.ndarray,
-    folder: pathlib.Path,
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def preset(
+    model: imagegen.DiffusionModel, poorer: imagegen.DiffusionModel, images: np.ndarray
+) -> imagegen.DiffusionModel:
     # Built anew, because the ones that were trained on a GPU compute in bfloat16.
     guiding_network, network = small_network(), large_network()
     guiding_network.set_weights(poorer.averaged.get_weights())
     network.set_weights(model.averaged.get_weights())
-    options = {"guiding_network": guiding_network, "guiding_scale": 1.5}
-    species = diffusion_model(
-        network, images, encoder=model.averaged_encoder, prompt_dropout=0.15, **options
+    return diffusion_model(
+        network,
+        images,
+        encoder=model.averaged_encoder,
+        prompt_dropout=0.15,
+        guiding_network=guiding_network,
+        guiding_scale=1.5,
     )
-    print(species.save_preset(folder / "flowers-64-species.keras"))
-    flowers = diffusion_model(without_species(species), images, **options)
-    print(flowers.save_preset(folder / "flowers-64.keras"))
 
 
 if __name__ == "__main__":

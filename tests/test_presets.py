@@ -220,6 +220,11 @@ def test_a_preset_is_loaded_by_name_and_by_path(registry):
     assert not by_name.compiled
 
 
+def test_two_names_can_stand_for_one_file():
+    flowers, species = presets._find("flowers-64"), presets._find("flowers-64-species")
+    assert flowers == species
+
+
 def test_a_damaged_preset_is_refused(registry):
     path = registry / "small.keras"
     content = bytearray(path.read_bytes())
@@ -298,7 +303,11 @@ def test_presets_fit_in_25_megabytes():
 
 
 def test_the_folder_of_weights_holds_the_listed_presets_and_nothing_else():
-    shipped = {preset.name for preset in presets.list_presets().values() if not preset.url}
+    shipped = {
+        preset.name
+        for preset in presets.list_presets().values()
+        if not preset.url and not preset.file
+    }
     assert {path.stem for path in presets._FOLDER.glob("*.keras")} == shipped
     assert {path.name for path in presets._FOLDER.glob("*")} == {
         "presets.json",

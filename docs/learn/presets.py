@@ -18,11 +18,12 @@ from IPython.display import Markdown
 sizes = {
     name: files("imagegen").joinpath("weights", f"{name}.keras").stat().st_size
     for name, preset in presets.items()
-    if not preset.url
+    if not preset.url and not preset.file
 }
 rows = ["| name | what it is | size |", "|---|---|---|"]
 for name, preset in presets.items():
     size = f"{sizes[name] / 1000:,.0f} KB" if name in sizes else "a download"
+    size = f"the file of `{preset.file}`" if preset.file else size
     rows.append(f"| [`{name}`](#{name}) | {preset.description} | {size} |")
 rows.append(f"| | together | {sum(sizes.values()) / 1000:,.0f} KB |")
 Markdown("\n".join(rows))
@@ -47,7 +48,7 @@ import numpy as np
 from PIL import Image
 
 
-def examples(model):
+def examples(name, model):
     """Let a model make eight pictures, and say what they show."""
     if isinstance(model, imagegen.VAE) and len(model.decoder.input_shape) == 2:
         latents = np.random.default_rng(0).standard_normal((8, model.decoder.input_shape[-1]))
@@ -57,13 +58,14 @@ def examples(model):
         flowers = imagegen.datasets.captioned_flowers(8, image_size=size)
         latents, _ = model.encode(flowers.images)
         return imagegen.to_uint8(model.decode(latents)), "drawings, there and back"
-    if not isinstance(model, imagegen.DiffusionModel):
+    if not isinstance(model, imagegen.DiffusionModel | imagegen.LatentDiffusion):
         return None, ""
+    encoder = getattr(model, "model", model).encoder
     model.schedule = imagegen.EvenLogSNR(model.schedule)
     prompts = 8
-    if isinstance(model.encoder, imagegen.LabelEncoder):
-        prompts = list(model.encoder.names[:: len(model.encoder.names) // 8][:8])
-    elif model.encoder is not None:
+    if name.endswith("species"):
+        prompts = list(encoder.names[:: len(encoder.names) // 8][:8])
+    elif name.startswith(("captioned", "clip")):
         colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
         prompts = [f"a {color} flower".replace("a o", "an o") for color in colors]
     subjects = "" if prompts == 8 else ", ".join(prompts)
@@ -84,7 +86,7 @@ def picture(pictures, subjects):
 cards = []
 for name, preset in presets.items():
     model = imagegen.presets.load(name, keras.Model)
-    pictures, subjects = examples(model)
+    pictures, subjects = examples(name, model)
     cards += [f"### `{name}` {{ #{name} }}", preset.description]
     if pictures is not None:
         cards.append(picture(pictures, subjects))

@@ -42,6 +42,7 @@ class Preset:
         recipe: The script that made it, a path in the repository.
         sha256: The file's checksum, 64 hexadecimal digits.
         url: Where the file is, or an empty string when it travels in the package.
+        file: The name of the preset whose file it is, or an empty string for one of its own.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Preset:
     recipe: str
     sha256: str
     url: str = ""
+    file: str = ""
 
 
 @cache
@@ -172,7 +174,7 @@ def _find(name: str) -> Path:
     """Returns the verified file behind a name, an address or a path."""
     preset = list_presets().get(name)
     if preset is not None and not preset.url:
-        path = _FOLDER / f"{name}.keras"
+        path = _FOLDER / f"{preset.file or name}.keras"
         if not path.is_file() or _download.file_sha256(path) != preset.sha256:
             raise ValueError(
                 f"The preset {name!r} is missing or damaged: {path} does not have the checksum "
