@@ -95,7 +95,12 @@ def test_slerp_of_equally_long_vectors_is_shoemakes_formula(pair, t):
     np.testing.assert_allclose(slerp(t, v1, v2), expected, atol=1e-5)
 
 
-@given(pair=pairs(st.floats(-1e3, 1e3, width=32)), factor=st.floats(0, 4), t=times)
+@given(
+    pair=pairs(st.floats(-1e3, 1e3, width=32)),
+    # Times less than that, numbers lose their digits, and vectors their direction.
+    factor=st.just(0.0) | st.floats(1e-6, 4),
+    t=times,
+)
 def test_slerp_of_parallel_vectors_is_the_straight_line(pair, factor, t):
     v1 = pair[0].reshape(-1)
     v2 = np.float32(factor) * v1

@@ -168,7 +168,7 @@ def learn_concept(
     start = tokenizer.tokens([initial_word])[0, 0]
     if len(initial_word.split()) != 1:
         raise ValueError(f"`initial_word` must be one word. Received: {initial_word!r}")
-    pairs = _captioned(word, len(pictures), prompts)
+    pairs = captioned(word, len(pictures), prompts, TEMPLATES)
     # Read before the word is added: a caption that can't be read leaves the model alone.
     trial = type(tokenizer)(**tokenizer.get_config())
     token = trial.add_word(word)
@@ -179,7 +179,7 @@ def learn_concept(
     chosen = np.random.default_rng(seed).integers(len(pairs), size=num_steps * batch_size)
     which = np.array([index for index, _ in pairs])
     learner.fit(
-        _Pairs(samples[which], tokens, chosen.reshape(num_steps, batch_size)),
+        Pairs(samples[which], tokens, chosen.reshape(num_steps, batch_size)),
         shuffle=False,
         verbose=0,
     )
@@ -223,7 +223,7 @@ class _Learner(keras.Model):
         return self.loss_of(y_pred)
 
 
-class _Pairs(keras.utils.PyDataset):
+class Pairs(keras.utils.PyDataset):
     """Batches of samples and tokens, chosen in advance."""
 
     def __init__(self, samples: np.ndarray, tokens: np.ndarray, chosen: np.ndarray):
@@ -238,10 +238,12 @@ class _Pairs(keras.utils.PyDataset):
         return ((self.samples[rows], self.tokens[rows]),)
 
 
-def _captioned(word: str, num_images: int, prompts: Sequence[str] | None) -> list[tuple[int, str]]:
+def captioned(
+    word: str, num_images: int, prompts: Sequence[str] | None, templates: Sequence[str]
+) -> list[tuple[int, str]]:
     """Pairs of a picture's number and a caption with the word."""
     if prompts is None:
-        return [(i, text.format(word)) for i in range(num_images) for text in TEMPLATES]
+        return [(i, text.format(word)) for i in range(num_images) for text in templates]
     if len(prompts) != num_images:
         raise ValueError(
             f"`prompts` must be one for each of the {num_images} pictures. Received: {len(prompts)}"

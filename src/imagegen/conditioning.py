@@ -115,15 +115,15 @@ class Guidance(NamedTuple):
     Attributes:
         positive: What the encoder made of the prompts, tensors `(num_images, ...)`, one for each
             further input of the network.
-        negative: The same of the negative prompts.
+        negative: The same of the negative prompts, or `None` where nothing is moved away from.
         scale: The guidance scale, a scalar tensor.
         rescale: How much of the contrast that guidance adds is taken back, a scalar tensor.
     """
 
     positive: tuple[Any, ...]
-    negative: tuple[Any, ...]
-    scale: Any
-    rescale: Any
+    negative: tuple[Any, ...] | None = None
+    scale: Any = None
+    rescale: Any = None
 
 
 def guide(positive: Any, negative: Any, scale: Any) -> Any:

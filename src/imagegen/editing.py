@@ -10,7 +10,7 @@ from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
 from imagegen.conditioning import Guidance
-from imagegen.images import as_pictures
+from imagegen.images import as_pictures, fitted
 from imagegen.samplers import (
     DDIM,
     Denoise,
@@ -33,7 +33,7 @@ def image_to_image(
     strength: float = 0.6,
     prompts: Any = None,
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 50,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -45,8 +45,8 @@ def image_to_image(
     large shapes and colours first of all, is the draft's.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
-            `LatentDiffusion`.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
+            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
         images: The drafts: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)`
             or `(num_images, height, width, 3)`.
         strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
@@ -54,7 +54,7 @@ def image_to_image(
         prompts: What the pictures shall show, one prompt for all or one a picture, for a model
             that takes prompts.
         negative_prompts: What they shall not show.
-        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
+        guidance_scale: How firmly prompts are followed, as for `ImageGenerator.generate`.
         num_steps: Steps of the whole way from noise. The share `strength` of them is taken,
             rounded; in between 0 and 1, at least one step and at most all but one.
         sampler: How a step is taken.
@@ -110,7 +110,7 @@ def variations(
     strength: float = 0.6,
     prompts: Any = None,
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 50,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -120,15 +120,15 @@ def variations(
     It is `image_to_image` from the same picture under different noise.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
-            `LatentDiffusion`.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
+            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
         image: One picture, uint8 or floats from 0 to 1, of the model's size.
         num_images: How many variations.
         strength: How much they differ, from 0 to 1.
         prompts: What the pictures shall show, one prompt for all or one a picture, for a model
             that takes prompts.
         negative_prompts: What they shall not show.
-        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
+        guidance_scale: How firmly prompts are followed, as for `ImageGenerator.generate`.
         num_steps: Steps of the whole way from noise. The share `strength` of them is taken.
         sampler: How a step is taken.
         seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -171,7 +171,7 @@ def inpaint(
     *,
     prompts: Any = None,
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 50,
     num_resamplings: int = 5,
     sampler: Sampler = DDIM(),
@@ -188,8 +188,8 @@ def inpaint(
     repeated, `num_resamplings` times, until both have come to terms.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
-            `LatentDiffusion`.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
+            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         mask: What to repaint, `(height, width)`, or one a picture `(num_images, height, width)`:
@@ -198,7 +198,7 @@ def inpaint(
         prompts: What the pictures shall show, one prompt for all or one a picture, for a model
             that takes prompts.
         negative_prompts: What they shall not show.
-        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
+        guidance_scale: How firmly prompts are followed, as for `ImageGenerator.generate`.
         num_steps: Steps from noise to picture.
         num_resamplings: How often each step is taken; 1 doesn't repeat. The work grows with it.
         sampler: How a step is taken. The memory of a multistep sampler begins anew in each step.
@@ -229,8 +229,9 @@ def inpaint(
         Lugmayr et al., [RePaint](https://arxiv.org/abs/2201.09865), 2022, algorithm 1, with jumps
         of one step.
     """
-    images = checked_pictures(model, images, "images")
-    repaint = _mask(mask, images)
+    given = checked_pictures(model, images, "images", any_size=model.fits_pictures)
+    images = fitted(given, *model.image_shape[:2])
+    repaint = _mask(mask, given, images)
     guidance = _guidance(model, len(images), prompts, negative_prompts, guidance_scale)
     sampler = _RePaint(sampler, check_integer(num_resamplings, "num_resamplings", minimum=1))
     table, seed = levels(model.schedule, num_steps), checked_seed(seed)
@@ -250,7 +251,7 @@ def outpaint(
     *,
     prompts: Any = None,
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 50,
     num_resamplings: int = 5,
     sampler: Sampler = DDIM(),
@@ -262,15 +263,15 @@ def outpaint(
     What the window sees of picture is kept, and what is still empty is painted by `inpaint`.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
-            `LatentDiffusion`.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
+            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
         images: uint8, or floats from 0 to 1, of any size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         pad: Pixels to add on each side, or four numbers: above, below, left and right.
         prompts: What the pictures shall show, one prompt for all or one a picture, for a model
             that takes prompts.
         negative_prompts: What they shall not show.
-        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
+        guidance_scale: How firmly prompts are followed, as for `ImageGenerator.generate`.
         num_steps: Steps from noise to picture, in each window.
         num_resamplings: How often each step is taken.
         sampler: How a step is taken.
@@ -330,7 +331,7 @@ def super_resolve(
     *,
     prompts: Any = None,
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 50,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -354,7 +355,7 @@ def super_resolve(
         prompts: What the pictures shall show, one prompt for all or one a picture, for a model
             that takes prompts.
         negative_prompts: What they shall not show.
-        guidance_scale: How firmly prompts are followed, as for `DiffusionModel.generate`.
+        guidance_scale: How firmly prompts are followed, as for `ImageGenerator.generate`.
         num_steps: Steps from noise to picture.
         sampler: How a step is taken.
         seed: A non-negative integer. `None` draws one from Keras's global random state.
@@ -481,7 +482,7 @@ def _first_noise(model: Any, count: int, table: np.ndarray, seed: int) -> Any:
 
 
 def _guidance(
-    model: Any, count: int, prompts: Any, negative_prompts: Any, guidance_scale: float
+    model: Any, count: int, prompts: Any, negative_prompts: Any, guidance_scale: float | None
 ) -> Guidance | None:
     if prompts is None and negative_prompts is None:
         return None
@@ -511,6 +512,8 @@ def checked_pictures(
         raise ValueError(
             f"`factor` must divide the model's size, {height} x {width}. Received: factor={reduced}"
         )
+    if model.fits_pictures and not any_size:
+        return fitted(pictures, *expected)
     if not any_size and pictures.shape[1:3] != expected:
         raise ValueError(
             f"`{name}` must be {expected[0]} x {expected[1]} pixels. "
@@ -527,8 +530,8 @@ def checked_picture(model: Any, image: Any, name: str) -> np.ndarray:
     return pictures
 
 
-def _mask(mask: Any, images: np.ndarray) -> np.ndarray:
-    """Returns booleans `(num_images, height, width, 1)`."""
+def _mask(mask: Any, given: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Returns booleans `(num_images, height, width, 1)` for pictures `given` in another size."""
     mask = check_finite(mask, "mask")
     if mask.dtype != bool:
         brightest = {np.dtype("uint8"): 255}.get(mask.dtype, 1 if mask.dtype.kind == "f" else 0)
@@ -539,14 +542,14 @@ def _mask(mask: Any, images: np.ndarray) -> np.ndarray:
                 f"Received: {mask.dtype} from {mask.min()} to {mask.max()}"
             )
         mask = mask >= brightest / 2
-    if mask.shape == images.shape[1:3]:
-        mask = np.broadcast_to(mask, images.shape[:3])
-    if mask.shape != images.shape[:3]:
+    if mask.shape == given.shape[1:3]:
+        mask = np.broadcast_to(mask, given.shape[:3])
+    if mask.shape != given.shape[:3]:
         raise ValueError(
-            f"`mask` must have the shape {images.shape[1:3]} or {images.shape[:3]}. "
+            f"`mask` must have the shape {given.shape[1:3]} or {given.shape[:3]}. "
             f"Received: shape {mask.shape}"
         )
-    return mask[..., None]
+    return fitted(mask, *images.shape[1:3])[..., None]
 
 
 def _of_samples(repaint: np.ndarray, sample_shape: tuple[int, ...]) -> np.ndarray:

@@ -46,6 +46,8 @@ class ImageGenerator:
     schedule: Schedule
     prediction: Prediction
     guiding_scale: float = 1.0
+    # Whether functions that edit cut pictures of other sizes to the model's, or refuse them.
+    fits_pictures: bool = False
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -90,7 +92,7 @@ class ImageGenerator:
         self,
         prompts: Any,
         negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | None = 3.0,
         guidance_rescale: float = 0.0,
         *,
         num_images: int | None = None,
@@ -102,7 +104,8 @@ class ImageGenerator:
             negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
                 or what `encode` returned. `None` is the empty prompt.
             guidance_scale: How far sampling moves away from the negative prompts, at least 0. 1 is
-                the model as it learned.
+                the model as it learned. `None` is the same without a look at negative prompts, in
+                half of the time.
             guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to
                 1.
             num_images: How many pictures there are, when one prompt shall serve all of them.
@@ -111,8 +114,15 @@ class ImageGenerator:
             ValueError: If the model has no encoder, it doesn't know a prompt, or the numbers of
                 prompts don't fit.
         """
-        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
         rescale = check_number(guidance_rescale, "guidance_rescale", minimum=0, maximum=1)
+        if guidance_scale is None:
+            if negative_prompts is not None:
+                raise ValueError(
+                    "`guidance_scale` must be a number where there are negative prompts. "
+                    "Received: guidance_scale=None"
+                )
+            return Guidance(self._checked_conditions(prompts, "prompts", num_images))
+        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
         positive = self._checked_conditions(prompts, "prompts", num_images)
         negative_prompts = "" if negative_prompts is None else negative_prompts
         negative = self._checked_conditions(negative_prompts, "negative_prompts", len(positive[0]))
@@ -147,11 +157,11 @@ class ImageGenerator:
         prompts: Any,
         *,
         negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | None = 3.0,
         guidance_rescale: float = 0.0,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
         noise: Any = None,
     ) -> np.ndarray:
         """Generates pictures from noise.
@@ -170,12 +180,14 @@ class ImageGenerator:
             guidance_scale: How far sampling moves away from the negative prompts, or without any
                 from the empty one, at least 0. At 1 the model paints what it learned; above, it
                 follows the prompts more firmly, and its pictures are less varied. It is not used
-                without prompts.
+                without prompts. `None` paints as 1 does, in half of the time: for a model that was
+                trained to need no guidance.
             guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to
                 1. It keeps strongly guided pictures from burning out.
             num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
             sampler: How a step is taken.
-            seed: A non-negative integer. `None` draws one from Keras's global random state.
+            seed: A non-negative integer, or one for each picture, which then is the picture that
+                its seed gives alone. `None` draws one from Keras's global random state.
             noise: Standard normal noise to start from, one sample a picture, in the place of noise
                 drawn from the seed: a way through noise, or what `ddim_inversion` returned.
 
@@ -209,11 +221,11 @@ class ImageGenerator:
         prompts: Any,
         *,
         negative_prompts: Any = None,
-        guidance_scale: float = 3.0,
+        guidance_scale: float | None = 3.0,
         guidance_rescale: float = 0.0,
         num_steps: int = 20,
         sampler: Sampler = DDIM(),
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generates pictures as `generate` does, and yields every step of the way.
 
@@ -224,7 +236,7 @@ class ImageGenerator:
             guidance_rescale: How much added contrast is taken back, as for `generate`.
             num_steps: Steps from noise to picture, from 1 to 1000.
             sampler: How a step is taken.
-            seed: A non-negative integer. `None` draws one from Keras's global random state.
+            seed: A non-negative integer, or one for each picture, as for `generate`.
 
         Yields:
             After each step, the noisy pictures and the clean ones that the network saw in the
@@ -241,7 +253,7 @@ class ImageGenerator:
             yield self.to_images(noisy), self.to_images(clean)
 
     def _subjects(
-        self, prompts: Any, negative_prompts: Any, scale: float, rescale: float
+        self, prompts: Any, negative_prompts: Any, scale: float | None, rescale: float
     ) -> tuple[int, Guidance | None]:
         """How many pictures there shall be, and of what."""
         count = None
@@ -259,12 +271,12 @@ class ImageGenerator:
         guidance: Guidance | None,
         num_steps: int,
         sampler: Sampler,
-        seed: int | None,
+        seed: int | Sequence[int] | None,
         noise: Any,
         chunk: int,
     ) -> Iterator[tuple[Any, Any]]:
         shape = (num_images, *self.sample_shape)
-        seed = checked_seed(seed)
+        seed = _checked_seeds(seed, num_images)
         table = levels(self.schedule, num_steps)
         if noise is None:
             noise = initial_noise(num_images, self.sample_shape, seed)
@@ -355,6 +367,8 @@ class ImageGenerator:
     def _guided(self, noisy: Any, time: Any, guidance: Guidance | None, guiding_scale: Any) -> Any:
         if guidance is None:
             clean = positive = self.denoise(noisy, time)
+        elif guidance.negative is None:
+            clean = positive = self.denoise(noisy, time, guidance.positive)
         else:
             pairs = zip(guidance.positive, guidance.negative, strict=True)
             conditions = [ops.concatenate(pair) for pair in pairs]
@@ -363,3 +377,15 @@ class ImageGenerator:
             clean = guide(positive, negative, guidance.scale)
             clean = rescaled(clean, positive, guidance.rescale)
         return self._repelled(clean, positive, noisy, time, guiding_scale)
+
+
+def _checked_seeds(seed: int | Sequence[int] | None, count: int) -> int | list[int]:
+    """Returns the seed of all pictures, or a list of one for each."""
+    if seed is None or np.ndim(seed) == 0:
+        return checked_seed(seed)  # type: ignore[arg-type]
+    seeds = [check_integer(one, "seed", minimum=0, maximum=2**31 - 1) for one in seed]  # type: ignore[union-attr]
+    if len(seeds) != count:
+        raise ValueError(
+            f"`seed` must be one for all {count} pictures or one for each. Received: {len(seeds)}"
+        )
+    return seeds

@@ -17,7 +17,7 @@ from imagegen._checks import check_finite, check_integer, check_number
 
 import keras
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 _CHANNELS = (1, 3)
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
@@ -128,6 +128,29 @@ def center_square(picture: Image.Image, image_size: int) -> np.ndarray:
         box=(left, top, picture.width - left, picture.height - top),
     )
     return np.asarray(square)
+
+
+def fitted(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Cuts as much as there is of the right proportions out of the middle, and resizes it.
+
+    Args:
+        images: uint8 pictures `(num_images, any height, any width, 3)`, or booleans without the
+            last axis: masks, of which each pixel is that of the nearest one.
+        height: The new height.
+        width: The new width.
+
+    Returns:
+        Pictures or masks of the new size; the given ones when they have it.
+    """
+    if images.shape[1:3] == (height, width):
+        return images
+    mask = images.dtype == bool
+    method = Image.Resampling.NEAREST if mask else Image.Resampling.LANCZOS
+    rows = [
+        np.asarray(ImageOps.fit(Image.fromarray(np.uint8(image)), (width, height), method))
+        for image in images
+    ]
+    return np.stack(rows).astype(images.dtype)
 
 
 def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:

@@ -127,6 +127,7 @@ def walk(
     *,
     interpolation: Callable[[Any, Any, Any], Any] = slerp,
     closed: bool = False,
+    between: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
     """Walks through key points, with the same number of frames' time between each two.
 
@@ -137,12 +138,14 @@ def walk(
             with batches: `t` of shape `(num_frames,)`, `v1` and `v2` of shape `(num_frames, ...)`.
         closed: Whether to go back from the last point to the first. The frame that would repeat
             the first one is left out, so that an animation in a loop does not stutter.
+        between: The part of the way to walk, from 0 to 1: where it begins and where it ends. It
+            applies to ways that are not closed.
 
     Returns:
-        An array of shape `(num_frames, ...)`. Its first frame is the first point; unless closed,
-        its last frame is the last point. Every point is met exactly when the number of steps
-        (`num_frames - 1`, or `num_frames` when closed) is a multiple of the number of ways between
-        points.
+        An array of shape `(num_frames, ...)`. Of the whole way, its first frame is the first point;
+        unless closed, its last frame is the last point. Every point is met exactly when the number
+        of steps (`num_frames - 1`, or `num_frames` when closed) is a multiple of the number of ways
+        between points.
 
     Raises:
         ValueError: There are fewer than two points or frames, or NaN in a point.
@@ -166,7 +169,12 @@ def walk(
     if closed:
         points = np.concatenate([points, points[:1]])
     num_ways = len(points) - 1
-    positions = np.linspace(0, num_ways, num_frames, endpoint=not closed)
+    start, stop = (check_number(end, "between", minimum=0, maximum=1) for end in between)
+    if closed and (start, stop) != (0, 1):
+        raise ValueError(
+            f"`between` must be (0, 1) where the way is closed. Received: between={between!r}"
+        )
+    positions = np.linspace(start * num_ways, stop * num_ways, num_frames, endpoint=not closed)
     starts = np.minimum(positions.astype(int), num_ways - 1)
     return interpolation(positions - starts, points[starts], points[starts + 1])
 

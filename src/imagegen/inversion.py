@@ -28,8 +28,8 @@ def ddim_inversion(
     `model.generate(len(noise), noise=noise, num_steps=num_steps)` leads back to the pictures.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
-            `LatentDiffusion`.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
+            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         num_steps: Steps from picture to noise. With few of them the way back ends elsewhere.
@@ -77,8 +77,8 @@ def interpolate_images(
     it becomes a picture.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, or a
-            `LatentDiffusion`.
+        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
+            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
         image1: The picture to start from, uint8 or floats from 0 to 1, of the model's size.
         image2: The picture to arrive at.
         num_frames: How many pictures there are on the way, both ends included.

@@ -5,7 +5,7 @@ text and latent spaces are all behind it.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from imagegen._checks import check_integer, check_number
@@ -128,7 +128,7 @@ class DDIM(Sampler):
         check_number(self.eta, "eta", minimum=0, maximum=1)
 
     def init(self, noisy: Any, seed: Any) -> Any:
-        return (seed, ops.zeros_like(seed)) if self.eta else ()
+        return (seed, ops.zeros((), "int32")) if self.eta else ()
 
     def step(
         self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
@@ -269,31 +269,40 @@ def step_noise(like: Any, seed: Any, index: Any) -> Any:
 
     Args:
         like: Samples `(batch, ...)`, whose shape the noise has.
-        seed: A non-negative integer tensor.
+        seed: A non-negative integer tensor; or one for each sample, `(batch,)`, whose noise is that
+            of the first sample under its seed.
         index: The step, an integer tensor.
 
     Returns:
         Standard normal noise, float32.
     """
     count, shape = like.shape[0], tuple(like.shape[1:])
+    shared = len(seed.shape) == 0
     if keras.backend.backend() == "jax":
         import jax
 
-        key = jax.random.fold_in(jax.random.key(seed), index)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jax.numpy.arange(count))
-        return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+        def draw(seed: Any, number: Any) -> Any:
+            key = jax.random.fold_in(jax.random.key(seed), index)
+            return jax.random.normal(jax.random.fold_in(key, number), shape)
+
+        numbers = jax.numpy.arange(count) if shared else jax.numpy.zeros(count, int)
+        return jax.vmap(draw, (None if shared else 0, 0))(seed, numbers)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        mixed = tf.random.experimental.stateless_fold_in(tf.stack([seed, index]), 0)
-        draws = [
-            tf.random.stateless_normal(shape, tf.random.experimental.stateless_fold_in(mixed, i))
-            for i in range(count)
-        ]
+        fold_in = tf.random.experimental.stateless_fold_in
+        draws = []
+        for i in range(count):
+            mixed = fold_in(tf.stack([seed if shared else seed[i], index]), 0)
+            draws.append(tf.random.stateless_normal(shape, fold_in(mixed, i if shared else 0)))
         return tf.stack(draws)
     # The 1 sets it apart from `initial_noise`, which has the sample where this has the step.
-    generator = np.random.default_rng([int(seed), int(index), 1])
-    return ops.convert_to_tensor(generator.standard_normal(like.shape, dtype="float32"))
+    seeds, size = ([seed], tuple(like.shape)) if shared else (seed, (1, *shape))
+    draws = [
+        np.random.default_rng([int(one), int(index), 1]).standard_normal(size, dtype="float32")
+        for one in seeds
+    ]
+    return ops.convert_to_tensor(np.concatenate(draws))
 
 
 def advance(
@@ -340,7 +349,9 @@ def checked_seed(seed: int | None) -> int:
     return check_integer(seed, "seed", minimum=0, maximum=largest)
 
 
-def initial_noise(num_samples: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
+def initial_noise(
+    num_samples: int, shape: tuple[int, ...], seed: int | Sequence[int]
+) -> np.ndarray:
     """Returns standard normal noise in which sample i depends on `seed` and i alone.
 
     Sample i of a batch of n is sample i of a batch of m, on every backend.
@@ -348,12 +359,14 @@ def initial_noise(num_samples: int, shape: tuple[int, ...], seed: int) -> np.nda
     Args:
         num_samples: How many samples.
         shape: The shape of each.
-        seed: A non-negative integer.
+        seed: A non-negative integer; or one for each sample, which then is the first sample under
+            its seed.
 
     Returns:
         float32 array `(num_samples, *shape)`.
     """
     noise = np.empty((num_samples, *shape), "float32")
     for index in range(num_samples):
-        np.random.default_rng([seed, index]).standard_normal(dtype="float32", out=noise[index])
+        entropy = [seed, index] if np.ndim(seed) == 0 else [seed[index], 0]  # type: ignore[index]
+        np.random.default_rng(entropy).standard_normal(dtype="float32", out=noise[index])
     return noise

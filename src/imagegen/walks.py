@@ -1,4 +1,4 @@
-"""Ways from prompt to prompt, under one noise: animations and grids."""
+"""Ways from prompt to prompt under one noise, and through noise: animations and grids."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,9 @@ def prompt_walk(
     num_frames: int,
     *,
     closed: bool = False,
+    between: tuple[float, float] = (0.0, 1.0),
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 20,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -36,6 +37,8 @@ def prompt_walk(
         num_frames: How many frames there are in all.
         closed: Whether to walk back to the first prompt. The frame that would repeat the first one
             is left out.
+        between: The part of the way to walk, from 0 to 1: `(0.5, 0.6)` is a tenth of it, in which
+            one thing becomes another.
         negative_prompts: What no frame shall show: one prompt.
         guidance_scale: How firmly prompts are followed, as for `generate`.
         num_steps: Steps from noise to picture.
@@ -60,9 +63,69 @@ def prompt_walk(
     """
     check_integer(num_frames, "num_frames", minimum=2)
     ends = model.encode(_listed(prompts, 2))
-    frames = [walk(end, num_frames, closed=closed) for end in ends]
+    frames = [walk(end, num_frames, closed=closed, between=between) for end in ends]
     return _paint(
         model, frames, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size
+    )
+
+
+def noise_walk(
+    model: ImageGenerator,
+    prompt: Any,
+    num_frames: int,
+    *,
+    negative_prompts: Any = None,
+    guidance_scale: float | None = 3.0,
+    num_steps: int = 20,
+    sampler: Sampler = DDIM(),
+    seed: int | None = None,
+    batch_size: int = 8,
+) -> np.ndarray:
+    r"""Walks in a circle through noise, under one prompt: an animation that closes.
+
+    With two noises $\epsilon_1$ and $\epsilon_2$, frame $i$ of $n$ begins with
+
+    $$\cos\!\left(2 \pi \tfrac{i}{n}\right) \epsilon_1
+    + \sin\!\left(2 \pi \tfrac{i}{n}\right) \epsilon_2,$$
+
+    which is standard normal noise all the way around.
+
+    Args:
+        model: A model that takes prompts.
+        prompt: A prompt.
+        num_frames: How many frames there are. The last one is followed by the first.
+        negative_prompts: What no frame shall show: one prompt.
+        guidance_scale: How firmly prompts are followed, as for `generate`.
+        num_steps: Steps from noise to picture.
+        sampler: How a step is taken.
+        seed: A non-negative integer: the two noises. `None` draws one from Keras's global random
+            state.
+        batch_size: Frames that are painted at a time.
+
+    Returns:
+        uint8 pictures `(num_frames, height, width, channels)`.
+
+    Raises:
+        ValueError: If an argument is out of range or the model doesn't know the prompt.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64-species")
+        frames = imagegen.noise_walk(model, "rose", 4, num_steps=4, seed=0)
+        assert frames.shape == (4, 64, 64, 3)
+        ```
+    """
+    check_integer(num_frames, "num_frames", minimum=2)
+    (prompt,) = _listed(prompt, 1, exactly=True)
+    frames = [np.repeat(end, num_frames, axis=0) for end in model.encode([prompt])]
+    seed = checked_seed(seed)
+    angles = 2 * np.pi * np.arange(num_frames) / num_frames
+    first, second = initial_noise(2, model.sample_shape, seed)
+    noise = np.multiply.outer(np.cos(angles), first) + np.multiply.outer(np.sin(angles), second)
+    return _paint(
+        model, frames, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size, noise
     )
 
 
@@ -72,7 +135,7 @@ def prompt_grid(
     size: int,
     *,
     negative_prompts: Any = None,
-    guidance_scale: float = 3.0,
+    guidance_scale: float | None = 3.0,
     num_steps: int = 20,
     sampler: Sampler = DDIM(),
     seed: int | None = None,
@@ -128,18 +191,20 @@ def _paint(
     model: ImageGenerator,
     conditions: list[np.ndarray],
     negative_prompts: Any,
-    guidance_scale: float,
+    guidance_scale: float | None,
     num_steps: int,
     sampler: Sampler,
     seed: int | None,
     batch_size: int,
+    noise: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Pictures under one noise, in batches of one size, so that one program serves all."""
+    """Pictures in batches of one size, so that one program serves all; under one noise at first."""
     batch_size = check_integer(batch_size, "batch_size", minimum=1)
     count = len(conditions[0])
     batch_size = min(batch_size, count)
     seed = checked_seed(seed)
-    noise = np.repeat(initial_noise(1, model.sample_shape, seed), batch_size, axis=0)
+    if noise is None:
+        noise = np.repeat(initial_noise(1, model.sample_shape, seed), count, axis=0)
     pictures = []
     for start in tqdm(range(0, count, batch_size), desc="frames", delay=1, leave=False):
         rows = np.minimum(np.arange(start, start + batch_size), count - 1)
@@ -151,7 +216,7 @@ def _paint(
                 num_steps=num_steps,
                 sampler=sampler,
                 seed=seed,
-                noise=noise,
+                noise=noise[rows],
             )
         )
     return np.concatenate(pictures)[:count]
