@@ -33,9 +33,9 @@ BACKEND_TESTS = [
 ]
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the package, editable, and dependency groups of pyproject.toml."""
-    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, *groups))
+def install(session: nox.Session, *groups: str, extra: str = "") -> None:
+    """Install the package, editable, with an extra, and dependency groups of pyproject.toml."""
+    session.install("-e", f".{extra}", *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
 @nox.session
@@ -50,7 +50,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests on JAX."""
-    install(session, "test")
+    install(session, "test", extra="[sd3]")
     # Several at a time: most of the time goes into compiling, on one core each.
     session.run("pytest", "-n", "auto", *session.posargs, env={"KERAS_BACKEND": "jax"})
 
@@ -72,7 +72,7 @@ def tests_torch(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, executing every page, and check the built HTML."""
-    install(session, "docs", "test")
+    install(session, "docs", "test", extra="[sd3]")
     session.run("pytest", "--quiet", "tests/test_pages.py")
     session.run("mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})
     session.run("python", "docs/_machinery/check_site.py", "site")
@@ -81,7 +81,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def serve(session: nox.Session) -> None:
     """Build the site and show it on this machine, until Ctrl-C."""
-    install(session, "docs")
+    install(session, "docs", extra="[sd3]")
     session.run(
         "mkdocs", "serve", "--livereload", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"}
     )
@@ -99,6 +99,6 @@ def gpu_smoke(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Print the figures behind the project's claims about speed."""
-    install(session, "bench")
+    install(session, "bench", extra="[sd3]")
     for script in sorted(Path("benchmarks").glob("*.py")):
         session.run("python", str(script))

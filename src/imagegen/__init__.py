@@ -6,6 +6,7 @@ from imagegen._backend import choose_backend
 choose_backend()
 
 from imagegen import datasets as datasets
+from imagegen import sd3 as sd3
 from imagegen.adherence import FlowerReading as FlowerReading
 from imagegen.adherence import PromptAdherence as PromptAdherence
 from imagegen.adherence import parse_caption as parse_caption
@@ -113,6 +114,7 @@ from imagegen.vae import digit_decoder as digit_decoder
 from imagegen.vae import digit_encoder as digit_encoder
 from imagegen.vae import image_decoder as image_decoder
 from imagegen.vae import image_encoder as image_encoder
+from imagegen.walks import noise_walk as noise_walk
 from imagegen.walks import prompt_grid as prompt_grid
 from imagegen.walks import prompt_walk as prompt_walk
 
