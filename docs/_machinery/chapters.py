@@ -55,7 +55,8 @@ def fingerprint() -> str:
         if path.is_file() and path.suffix != ".pyc":
             digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
     versions = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
-    variables = [os.environ.get(name) for name in ("KERAS_BACKEND", "IMAGEGEN_DATA")]
+    names = ("KERAS_BACKEND", "IMAGEGEN_DATA", "IMAGEGEN_SD3")
+    variables = [os.environ.get(name) for name in names]
     digest.update(repr((versions, variables)).encode())
     return digest.hexdigest()[:16]
 

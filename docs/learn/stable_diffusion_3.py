@@ -1,0 +1,397 @@
+# %% [markdown]
+# # Stable Diffusion 3
+#
+# The models of this course fit into a small file and know flowers. Stable Diffusion 3 has three billion
+# weights and has seen much of what there is. It is built from the parts that we know: text encoders, a
+# network that denoises, an autoencoder. In this chapter we use it, and take it apart. At its end you can
+#
+# - paint what a prompt says, and keep out what a negative prompt says,
+# - say what each part does, and which tensors go from one to the next,
+# - choose a number of steps,
+# - write prompts, and measure what each part of a prompt changes,
+# - walk from one prompt to another.
+
+# %%
+import os
+
+import imagegen
+from imagegen import sd3
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+# The name of a preset, or the folder of a saved one.
+preset = os.environ.get("IMAGEGEN_SD3")
+model = sd3.load(preset, image_size=512) if preset else sd3.tiny()
+weights = model.backbone.count_params()
+print(f"This page was made with {preset or 'a tiny model of random weights'}: {weights:,} weights.")
+
+# %% [markdown]
+# The real weights are behind a licence and need a large GPU. A machine that has neither runs this page
+# with `sd3.tiny()`, which has every part of the real model and goes through the same code, but has
+# learned nothing: **its pictures would be noise, so the page shows none of them**, and says what the
+# picture would be. What it shows is what the numbers mean. To have the pictures, accept the licence on
+# Kaggle, set `KAGGLE_USERNAME` and `KAGGLE_KEY`, and run the page with
+# `IMAGEGEN_SD3=stable_diffusion_3_medium`.
+
+
+# %%
+def look(images, what):
+    """Show pictures of trained weights; of random ones, say what they would be."""
+    if preset:
+        imagegen.show(images)
+    else:
+        count, height, width, _ = images.shape
+        print(f"{count} x {height} x {width} pixels. Trained weights would show {what}.")
+
+
+# %% [markdown]
+# ## A first picture
+
+# %%
+prompt = "A NASA astronaut riding an origami elephant in New York City"
+images = model.generate(prompt, seed=0)
+look(images, "an astronaut on a folded elephant, in a street")
+
+# %% [markdown]
+# Nobody has ever drawn that. The model has seen astronauts, origami, elephants and streets, and
+# combines them. A *negative prompt* says what the picture shall not show:
+
+# %%
+images = model.generate(prompt, negative_prompts="blue color", seed=0)
+look(images, "the same astronaut, and hardly any blue")
+
+# %% [markdown]
+# The formula is that of [Text to image from scratch](text_to_image.py). The network looks twice, once
+# under each prompt, and sampling moves on from the second estimate through the first, here with
+# the scale $w = 7$:
+#
+# $$\hat x = \hat x_+ + (w - 1)(\hat x_+ - \hat x_-)$$
+#
+# Without a negative prompt, $\hat x_-$ is the estimate under the empty one.
+#
+# ## How many steps?
+#
+# Each step is one look, or two with guidance, of the whole network. So the time grows with the number of
+# steps. Here are five numbers, from the same noise:
+
+# %%
+counts = (5, 10, 15, 20, 25)
+images = np.concatenate([model.generate(prompt, num_steps=count, seed=0) for count in counts])
+look(images, "a sketch after 5 steps and a finished picture after 20")
+
+# %% [markdown]
+# With few steps, pictures are soft, and they have faults: two pairs of tusks, a leg too many.
+# Where a tusk goes is decided in the first steps, at high noise. A step there that is too long lands
+# between two possibilities, a tusk here and a tusk there, and later steps make both of them sharp.
+#
+# That is why the steps are not even. Stable Diffusion 3 is a *rectified flow*. A noisy sample lies on the
+# straight line from the clean one to the noise,
+#
+# $$x_t = (1 - n_t)\, x_0 + n_t\, \epsilon, \qquad n_t = \frac{a t}{1 + (a - 1)\, t},$$
+#
+# and the *shift* $a = 3$ lets the noise rate $n_t$ fall slowly at first. The larger the picture, the more of
+# it shows through the same noise, and so the larger the shift.
+
+# %% tags=["fold"] alt="Two panels of noise rate against the share of steps taken, for 5, 10 and 25 steps. Without the shift the rate falls along a straight line. With it the rate stays high for long and falls steeply at the end."
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.9), sharey=True)
+schedules = {"no shift": imagegen.FlowSchedule(), "Stable Diffusion 3": model.schedule}
+noisiest = {}
+for ax, (title, schedule) in zip(axes, schedules.items(), strict=True):
+    for count, marker in ((5, "o"), (10, "s"), (25, ".")):
+        rates = imagegen.samplers.levels(schedule, count)[: count + 1, 1]
+        ax.plot(
+            np.linspace(0, 1, count + 1), rates, f"{marker}-", linewidth=1, label=f"{count} steps"
+        )
+    noisiest[title] = int((rates > 0.5).sum())
+    ax.set(title=title, xlabel="share of the steps that are taken")
+axes[0].set(ylabel="noise rate")
+axes[0].legend()
+plt.show()
+
+print(f"of 25 steps, begin with more noise than signal: {noisiest}")
+
+# %% tags=["hide"]
+assert noisiest == {"no shift": 13, "Stable Diffusion 3": 19}
+
+# %% [markdown]
+# How near does a number of steps come to the limit of very many? That can be measured with any weights.
+# We compare latents, which are what sampling works on, with those of 400 steps.
+
+# %% tags=["fold"] alt="Log-log plot of the distance to the limit against 5, 10, 20 and 40 steps. The line falls, about as steeply as a dashed line of one over the number of steps."
+embeddings = model.embeddings(prompt)
+limit = model.sample(embeddings, num_steps=400, seed=0)
+counts = np.array([5, 10, 20, 40])
+distances = [
+    np.linalg.norm(model.sample(embeddings, num_steps=int(count), seed=0) - limit)
+    / np.linalg.norm(limit)
+    for count in counts
+]
+figure, ax = plt.subplots(figsize=(6.4, 2.9))
+ax.loglog(counts, distances, "o-", label="Euler's method")
+ax.loglog(counts, distances[0] * counts[0] / counts, "--", color="gray", label="1 / steps")
+ax.set(xlabel="steps", ylabel="distance to the limit, relative")
+ax.set_xticks(counts, counts.astype(str))
+ax.set_yticks(distances, [f"{distance:.2f}" for distance in distances])
+ax.minorticks_off()
+ax.legend()
+plt.show()
+
+# %% tags=["hide"]
+ratios = np.divide(distances[1:], distances[:-1])
+assert (ratios > 0.35).all()
+assert (ratios < 0.75).all()
+
+# %% [markdown]
+# The model's own sampler is Euler's method. Twice the steps bring its result about twice as near.
+# [Samplers](samplers.py) explains why, and which methods come nearer.
+#
+# ## Taken apart
+#
+# `generate` does three things, and each can be done alone. First, prompts become *embeddings*. Two CLIP text
+# encoders read each prompt, and the result is four tensors:
+
+# %%
+embeddings = model.embeddings(prompt, "blue color")
+for name, tensor in embeddings._asdict().items():
+    print(f"{name:16}", tensor.shape)
+
+# %% tags=["hide"]
+assert embeddings.positive.shape == (1, 154, 4096) == embeddings.negative.shape
+assert embeddings.positive_pooled.shape == embeddings.negative_pooled.shape
+assert embeddings.positive_pooled.shape[1] == (2048 if preset else 24)
+
+# %% [markdown]
+# - `positive` and `negative` have one vector for each of 154 places. The first 77 are the prompt's tokens.
+#   The other half belongs to a third encoder, T5. KerasHub's presets leave it out to save memory, and
+#   it is filled with zeros. In the vectors of 4096 numbers both CLIP encoders stand side by side, and zeros
+#   after them, to the width of T5.
+# - `positive_pooled` and `negative_pooled` are one vector for the whole prompt: 768 numbers of the one
+#   encoder and 1280 of the other, 2048 in all. The tiny model has 8 and 16.
+#
+# Second, noise becomes latents. They have an eighth of the picture's height and width, and 16 channels.
+# Third, the autoencoder's decoder turns latents into a picture.
+
+# %%
+latents = model.sample(embeddings, guidance_scale=7.0, num_steps=28, seed=0)
+images = model.decode(latents)
+print("latents", latents.shape, "pictures", images.shape, images.dtype)
+
+# %% tags=["hide"]
+assert latents.shape[1:] == (model.image_shape[0] // 8, model.image_shape[1] // 8, 16)
+whole = model.generate(prompt, negative_prompts="blue color", num_steps=28, seed=0)
+np.testing.assert_array_equal(images, whole)
+
+# %% [markdown]
+# That is exactly what `generate` paints. In between, there is one step after the other, and we can
+# watch. The network predicts a *velocity* $v$, the direction from the clean latents to the noise. The
+# clean estimate follows from it, in one line:
+#
+# $$\hat x = x_t - n_t\, v(x_t, t)$$
+
+# %% tags=["fold"] alt="Two panels against the noise rate. Left: how far the clean estimate is from the final latents, falling to zero. Right: the lengths of the noisy latents and of the estimate."
+steps = list(model.sample_steps(embeddings, num_steps=28, seed=0))
+rates = imagegen.samplers.levels(model.schedule, 28)[:29, 1]
+noisy, clean = (np.stack(part)[:, 0].reshape(28, -1) for part in zip(*steps, strict=True))
+length = lambda rows: np.sqrt((rows**2).mean(1))  # noqa: E731
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.9))
+axes[0].plot(rates[:-1], length(clean - clean[-1]) / length(clean[-1:]), "o-", markersize=3)
+axes[0].set(title="clean estimate: how far from the end", ylabel="relative distance")
+axes[1].plot(rates[1:], length(noisy), "o-", markersize=3, label="noisy latents")
+axes[1].plot(rates[:-1], length(clean), "s-", markersize=3, label="clean estimate")
+axes[1].set(title="length, per number", ylim=0)
+axes[1].legend()
+for ax in axes:
+    ax.set(xlabel="noise rate")
+    ax.invert_xaxis()
+plt.show()
+
+# %% tags=["hide"]
+away = length(clean - clean[-1])
+assert away[0] > away[14] > away[24] > away[-1] == 0
+np.testing.assert_allclose(noisy[-1], clean[-1], atol=1e-5)
+
+# %% [markdown]
+# The estimate moves most in the first steps, though the noise rate hardly falls there, and settles in the
+# last ones. The last step returns the estimate itself. `model.generate_steps` gives the same as
+# pictures, to be watched while they form.
+#
+# ## What to write
+#
+# A prompt for such a model often names four things: the **subject**, the **medium**, the **style**
+# and the **light**. What does each of them move? We build a prompt from four groups of words, exchange one
+# group at a time, and compare the embeddings, place by place.
+
+# %%
+groups = ["a red fox", "oil painting", "art deco", "at dawn"]
+others = ["a grey owl", "pencil sketch", "pop art", "at noon"]
+names = ["subject", "medium", "style", "light"]
+whole = model.embeddings(", ".join(groups))
+changed = []
+for number, other in enumerate(others):
+    exchanged = [*groups[:number], other, *groups[number + 1 :]]
+    changed.append(model.embeddings(", ".join(exchanged)))
+
+# %% tags=["fold"] alt="Left: a map of four word groups by token place; a group changes nothing before the place where it stands, and everything after it. Right: bars of how much each group changes the pooled vector."
+moved = np.array([np.linalg.norm(one.positive[0] - whole.positive[0], axis=1) for one in changed])
+sizes = np.linalg.norm(whole.positive[0], axis=1)
+length = int((sizes > 0).sum())
+shares = moved[:, :length] / sizes[:length]
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(3, 1))
+picture = axes[0].imshow(shares, aspect="auto", cmap="magma", interpolation="nearest")
+axes[0].set(xlabel="place of the token", yticks=range(4), title="change of each vector, relative")
+axes[0].set_yticklabels(names)
+figure.colorbar(picture, ax=axes[0])
+pooled = np.array(
+    [np.linalg.norm(one.positive_pooled - whole.positive_pooled) for one in changed]
+) / np.linalg.norm(whole.positive_pooled)
+axes[1].barh(names, pooled)
+axes[1].invert_yaxis()
+axes[1].set(title="pooled vector", xlabel="change, relative")
+plt.show()
+
+# %%
+first = [int(np.argmax(row > 1e-5)) for row in shares]
+for name, place in zip(names, first, strict=True):
+    print(f"{name:8} nothing moves before place {place}")
+
+# %% tags=["hide"]
+assert 0 < first[0] < first[1] < first[2] < first[3]
+assert (shares[np.arange(4), np.array(first) - 1] < 1e-5).all()
+assert (pooled > 0.01).all()
+
+# %% [markdown]
+# CLIP reads from left to right. A group of words changes the vectors from its own place on, and none
+# before: the upper right of the map is filled, the lower left is black. So every later word is read in
+# the light of the subject, and the subject is read without the rest. The pooled vector is taken at the
+# end of the prompt, where all has been read. Hence the advice to **put what matters most in front**.
+# More than 75 tokens are not read at all, and the package warns of that.
+#
+# ## Why `slerp`
+#
+# Embeddings can be mixed. Between two prompts lie others that nobody has words for. But which way leads
+# there? The straight line, `lerp`, cuts through the inside of the sphere on which embeddings lie. In
+# the middle it is shorter than both ends, by the cosine of half the angle between them. The great circle,
+# [slerp][imagegen.slerp], keeps the length. Here are the embeddings of two prompts, and the noise of two
+# seeds, on both ways:
+
+# %%
+prompts = [
+    "A friendly dog looking up in a field of flowers",
+    "A horrifying, tentacled creature hovering over a field of flowers",
+]
+sequences, pooled = model.encode(prompts)
+noises = imagegen.samplers.initial_noise(2, model.sample_shape, 0)
+
+# %% tags=["fold"] alt="Three panels of length along the way from 0 to 1, for sequences, pooled vectors and noise. Slerp stays level; lerp sags, most of all for noise, to about 0.7."
+figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.7), sharey=True)
+way = np.linspace(0, 1, 41)
+sags, angles = {}, {}
+for ax, (title, ends) in zip(
+    axes, {"sequence": sequences, "pooled": pooled, "noise": noises}.items(), strict=True
+):
+    first, second = ends.reshape(2, -1).astype("float64")
+    cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+    angles[title] = np.degrees(np.arccos(cosine))
+    for interpolation, style in ((imagegen.slerp, "-"), (imagegen.lerp, "--")):
+        path = imagegen.walk(ends, 41, interpolation=interpolation).reshape(41, -1)
+        lengths = np.linalg.norm(path, axis=1) / np.linalg.norm(first)
+        ax.plot(way, lengths, style, label=interpolation.__name__)
+    sags[title] = lengths[20] / (1 + lengths[-1]) * 2
+    ax.set(title=f"{title}, {angles[title]:.0f}°", xlabel="way", ylim=(0.6, 1.1))
+axes[0].set(ylabel="length, relative to the start")
+axes[0].legend(loc="lower left")
+plt.show()
+
+# %% tags=["hide"]
+for title, sag in sags.items():
+    # The cosine of half the angle, for ends of about equal length.
+    np.testing.assert_allclose(sag, np.cos(np.radians(angles[title]) / 2), atol=0.03)
+assert 85 < angles["noise"] < 95
+
+# %% [markdown]
+# The angle between the ends is above each panel. Two noises are at a right angle, as all random vectors
+# of many dimensions are, and half-way the straight line has lost 30 % of the noise: a sample that no
+# sampler expects. For embeddings it loses less, because two prompts have much in common.
+#
+# ## A walk
+#
+# Somewhere between the two prompts, the dog becomes the creature. We walk a tenth of the way, from 0.5 to
+# 0.6, in nine frames. All of them begin with the same noise, and only the prompt changes.
+
+# %%
+options = {"guidance_scale": 7.0, "num_steps": 28, "seed": 0}
+frames = imagegen.prompt_walk(model, prompts, 9, between=(0.5, 0.6), **options)
+look(frames, "a dog that grows tentacles, frame by frame, in an unchanging field")
+
+# %% [markdown]
+# With other noise for each frame there would be nine pictures, and no film. How much do frames change from
+# one to the next?
+
+# %% tags=["fold"] alt="The mean change of a pixel for eight pairs of neighbouring frames, on a logarithmic scale: with one noise for all it is far lower than with fresh noise."
+mixed = [imagegen.walk(ends, 9, between=(0.5, 0.6)) for ends in (sequences, pooled)]
+fresh = model.generate(mixed, **options)
+change = {
+    name: np.abs(np.diff(sequence.astype(int), axis=0)).mean((1, 2, 3))
+    for name, sequence in {"fresh noise": fresh, "one noise for all": frames}.items()
+}
+figure, ax = plt.subplots(figsize=(6.4, 2.7))
+for (name, values), marker in zip(change.items(), "os", strict=True):
+    ax.plot(np.arange(8), values, f"{marker}-", label=name)
+ax.set(yscale="log", xlabel="from frame to frame", ylabel="mean change, of 255", ylim=(None, 255))
+ax.set_xticks(np.arange(8), [f"{i + 1} to {i + 2}" for i in range(8)])
+ax.legend(loc="center right")
+plt.show()
+
+share = change["one noise for all"].mean() / change["fresh noise"].mean()
+print(f"{share:.3f} times the change under fresh noise")
+
+# %% tags=["hide"]
+assert share < 1 / 3
+
+# %% [markdown]
+# [save_animation][imagegen.save_animation] writes the frames as GIF, WebP or MP4.
+# [noise_walk][imagegen.noise_walk] keeps the prompt and walks in a circle through the noise, an
+# animation without a seam. [prompt_grid][imagegen.prompt_grid] spreads four prompts over a square. And all
+# that [Editing pictures](editing_pictures.py) did works here, with prompts and with pictures of any size.
+#
+# ## What it costs
+
+# %%
+for name in ("stable_diffusion_3_medium", "stable_diffusion_3.5_large"):
+    gigabytes = sd3.weight_bytes(name, "bfloat16") / 1e9
+    print(f"{name}: {gigabytes:.1f} GB of weights in bfloat16")
+
+# %% tags=["hide"]
+assert gigabytes < 24
+
+# %% [markdown]
+# These are the numbers of weights that KerasHub lists for its presets, two bytes each. Pictures in the
+# making come on top. `sd3.load` refuses what can't fit, before it downloads anything. As for time, the
+# makers [report](https://stability.ai/news/stable-diffusion-3-research-paper) of their largest model, of
+# 8 billion weights, that it fits into the 24 GB of a GeForce RTX 4090, and takes 34 seconds there for a
+# picture of 1024 x 1024 pixels in 50 steps. The loop itself adds nothing to speak of: it is compiled
+# once, for all numbers of steps, and takes weights as arguments.
+#
+# ## What we have learnt
+#
+# - Stable Diffusion 3 is a text encoder, a denoiser of latents and an autoencoder, and the loop in
+#   between is the one that we know.
+# - Four tensors carry the prompt and the negative prompt: a vector for each token, and one for the whole.
+# - Many steps at high noise decide what is where. 20 to 28 steps are a good number.
+# - CLIP reads from left to right: what matters most stands in front.
+# - Noise and embeddings are mixed with `slerp`, and frames cohere under one noise.
+#
+# A closing thought. The astronaut on the elephant, the creature half-way between dog and nightmare: none
+# of them was in the training data, and all of them lie *between* what was. Deep networks are
+# interpolation machines. They learn a space in which every point has a meaning, and give us ways through
+# it. What lies outside of it, they do not know: which is why hands have six fingers now and then, and
+# light falls from two suns.
+#
+# ## To try
+#
+# - Exchange "a red fox" for another animal of the same number of tokens. Which places move least?
+# - Walk from 0 to 1 in 60 frames, with real weights, and find where the dog turns. Is it half-way?
+# - Teach the model a word: [learn_concept][imagegen.sd3.learn_concept] takes three to five pictures.
+#
+# In the reference: [Stable Diffusion 3](../api/sd3.md).
