@@ -132,6 +132,29 @@ def test_guided_normal_distributions_are_sampled_by_their_product():
     np.testing.assert_allclose(samples, expected, atol=0.02)
 
 
+def test_no_guidance_is_scale_1_and_asks_for_no_negative_prompt(model, monkeypatch):
+    options = {"num_steps": 3, "seed": 0}
+    images = model.generate(NAMES, guidance_scale=None, **options)
+    expected = model.generate(NAMES, guidance_scale=1.0, **options)
+    np.testing.assert_allclose(images.astype(int), expected, atol=1)
+    assert model.guidance(NAMES, guidance_scale=None).negative is None
+    with pytest.raises(ValueError, match="`guidance_scale` must be a number where there are"):
+        model.generate(NAMES, negative_prompts="dark", guidance_scale=None)
+
+
+@pytest.mark.parametrize("sampler", [imagegen.DDIM(), imagegen.DDPM()])
+def test_with_seeds_of_their_own_pictures_are_as_alone(model, sampler):
+    options = {"num_steps": 3, "sampler": sampler}
+    images = model.generate(NAMES, seed=[5, 2], **options)
+    for image, name, seed in zip(images, NAMES, (5, 2), strict=True):
+        (alone,) = model.generate([name], seed=seed, **options)
+        np.testing.assert_allclose(image.astype(int), alone, atol=1)
+    with pytest.raises(ValueError, match="`seed` must be one for all 2 pictures or one for each"):
+        model.generate(NAMES, seed=[1, 2, 3])
+    with pytest.raises(ValueError, match="`seed` must be an integer"):
+        model.generate(NAMES, seed=[1, -2])
+
+
 def test_scale_1_denoises_as_the_conditional_model_does(model):
     images, labels = pictures(2)
     noisy = ops.convert_to_tensor(model.to_samples(images))

@@ -1,7 +1,7 @@
 import os
 
 from imagegen.animation import Animation, save_animation
-from imagegen.images import ShowGenerated, center_square, grid, show, to_float, to_uint8
+from imagegen.images import ShowGenerated, center_square, fitted, grid, show, to_float, to_uint8
 
 import keras
 import matplotlib
@@ -331,3 +331,22 @@ def test_a_resized_square_keeps_the_mean_of_fine_stripes():
     square = center_square(Image.fromarray(pixels), 32)
     np.testing.assert_allclose(square, 127.5, atol=25)
     assert square.mean() == pytest.approx(127.5, abs=2)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 9))
+def test_what_fits_is_cut_from_the_middle(height, width, margin):
+    shape = (2, height, width + 2 * margin)
+    images = np.random.default_rng(margin).integers(0, 256, (*shape, 3), "uint8")
+    middle = slice(margin, margin + width)
+    np.testing.assert_array_equal(fitted(images, height, width), images[:, :, middle])
+    masks = images[..., 0] > 127
+    assert fitted(masks, height, width).dtype == bool
+    np.testing.assert_array_equal(fitted(masks, height, width), masks[:, :, middle])
+
+
+def test_a_mask_grows_by_whole_pixels_and_a_picture_keeps_its_mean():
+    mask = np.eye(4, dtype=bool)[None]
+    np.testing.assert_array_equal(fitted(mask, 8, 8), mask.repeat(2, 1).repeat(2, 2))
+    stripes = np.zeros((1, 64, 64, 3), "uint8")
+    stripes[:, ::2] = 255
+    assert fitted(stripes, 16, 16).mean() == pytest.approx(127.5, abs=2)

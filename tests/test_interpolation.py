@@ -213,6 +213,21 @@ def test_closed_walk_has_no_seam(num_frames):
     np.testing.assert_allclose(turns, 2 * np.pi / num_frames, atol=1e-5)
 
 
+@given(start=st.floats(0, 1), stop=st.floats(0, 1), num_frames=st.integers(2, 20))
+def test_a_part_of_a_walk_goes_between_its_ends(start, stop, num_frames):
+    frames = walk(np.arange(4)[:, None], num_frames, interpolation=lerp, between=(start, stop))
+    expected = 3 * np.linspace(start, stop, num_frames)
+    np.testing.assert_allclose(frames[:, 0], expected, atol=1e-6)
+
+
+def test_a_part_out_of_range_or_of_a_closed_way_is_refused():
+    for between in ((-0.1, 1), (0, 1.1)):
+        with pytest.raises(ValueError, match="`between` must be a finite number from 0 to 1"):
+            walk(np.eye(2), 3, between=between)
+    with pytest.raises(ValueError, match=r"`between` must be \(0, 1\) where the way is closed"):
+        walk(np.eye(2), 3, closed=True, between=(0.5, 1))
+
+
 def test_walk_refuses_too_few_points_and_frames():
     with pytest.raises(ValueError, match=r"`points` must have the shape.*Received: shape \(1, 2\)"):
         walk(np.ones((1, 2)), 5)

@@ -161,6 +161,17 @@ def test_noise_on_the_way_depends_on_seed_step_and_sample_alone():
         assert np.abs(few - other).min() > 0
 
 
+def test_samples_with_their_own_seeds_get_the_noise_of_first_samples():
+    first = initial_noise(2, (3,), [5, 9])
+    like = ops.zeros((2, 3))
+    seeds, index = (ops.convert_to_tensor(number, "int32") for number in ([5, 9], 7))
+    later = ops.convert_to_numpy(step_noise(like, seeds, index))
+    for number, seed in enumerate((5, 9)):
+        np.testing.assert_array_equal(first[number], initial_noise(1, (3,), seed)[0])
+        alone = step_noise(like[:1], ops.convert_to_tensor(seed, "int32"), index)
+        np.testing.assert_array_equal(later[number], ops.convert_to_numpy(alone)[0])
+
+
 def test_euler_and_ddim_are_the_same_step():
     schedule = imagegen.FlowSchedule()
     denoise, noisy = gaussian_denoiser(schedule, 0.5, 0.4), normal(0, 20, 2)

@@ -49,6 +49,37 @@ def test_frames_cohere_where_fresh_noise_does_not(model):
     assert differ(frames[1:], frames[:-1]) < differ(fresh[1:], fresh[:-1]) / 3
 
 
+def test_a_part_of_the_way_is_walked(model):
+    frames = imagegen.prompt_walk(model, NAMES, 3, between=(0.5, 1.0), num_steps=3, seed=3)
+    whole = imagegen.prompt_walk(model, NAMES, 5, num_steps=3, seed=3)
+    np.testing.assert_allclose(frames.astype(int), whole[2:], atol=1)
+
+
+def test_a_walk_through_noise_is_a_circle_of_standard_normal_noise(model, monkeypatch):
+    seen = []
+
+    def painted(prompts, *, noise, **options):
+        seen.append(noise)
+        return np.zeros((len(noise), *model.image_shape), "uint8")
+
+    monkeypatch.setattr(model, "generate", painted)
+    frames = imagegen.noise_walk(model, NAMES[0], 8, seed=3, batch_size=8)
+    assert len(frames) == 8
+    (noise,) = seen
+    first, second = initial_noise(2, model.sample_shape, 3)
+    for index, expected in ((0, first), (2, second), (4, -first), (6, -second)):
+        np.testing.assert_allclose(noise[index], expected, atol=1e-6)
+    np.testing.assert_allclose(noise[1], (first + second) / 2**0.5, atol=1e-6)
+    lengths = np.linalg.norm(np.diff(noise, axis=0, append=noise[:1]).reshape(8, -1), axis=1)
+    np.testing.assert_allclose(lengths, lengths.mean(), rtol=0.1)
+
+
+def test_the_first_frame_of_a_walk_through_noise_is_the_picture_of_its_seed(model):
+    frames = imagegen.noise_walk(model, NAMES[0], 3, num_steps=3, seed=3)
+    np.testing.assert_allclose(frames[:1].astype(int), painted(model, NAMES[:1]), atol=1)
+    assert differ(frames[0], frames[1]) > 1
+
+
 def test_a_grid_has_its_prompts_in_the_corners(model):
     prompts = [NAMES[0], NAMES[1], "", NAMES[0]]
     cells = imagegen.prompt_grid(model, prompts, 3, num_steps=3, seed=3)
@@ -69,6 +100,8 @@ def test_an_edge_of_a_grid_is_a_walk(model):
         (imagegen.prompt_walk, (["dark"], 5), "at least 2 prompts"),
         (imagegen.prompt_walk, ("dark", 5), "at least 2 prompts"),
         (imagegen.prompt_walk, (NAMES, 1), "`num_frames`"),
+        (imagegen.noise_walk, (NAMES, 3), "must be 1 prompts"),
+        (imagegen.noise_walk, (NAMES[0], 1), "`num_frames`"),
         (imagegen.prompt_grid, (NAMES, 3), "must be 4 prompts"),
         (imagegen.prompt_grid, ([*NAMES, *NAMES], 1), "`size`"),
     ],
