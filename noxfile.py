@@ -89,10 +89,10 @@ def serve(session: nox.Session) -> None:
 
 @nox.session
 def gpu_smoke(session: nox.Session) -> None:
-    """Train a few steps on a GPU."""
+    """Train a few steps on a GPU, and paint with a Stable Diffusion 3 of random weights."""
     if shutil.which("nvidia-smi") is None:
         session.skip("no NVIDIA GPU here: nvidia-smi was not found")
-    session.install("-e", ".", "jax[cuda13]")
+    session.install("-e", ".[sd3]", "jax[cuda13]")
     session.run("python", "tests/gpu_smoke.py", env={"KERAS_BACKEND": "jax"})
 
 
