@@ -1,6 +1,7 @@
-"""Does the preset `captioned-32` paint what it is told?
+"""Do the presets that take captions paint what they are told?
 
-    python benchmarks/prompt_adherence.py
+    python benchmarks/prompt_adherence.py captioned-32
+    python benchmarks/prompt_adherence.py captioned-64
 
 512 prompts that name everything, with 3 to 8 petals; 512 with combinations of petals and background
 that training never saw; a negative prompt; and a walk between two prompts.
@@ -8,14 +9,18 @@ that training never saw; a negative prompt; and a walk between two prompts.
 Aims: petals and background have the right colour in 98%, the centre in 95%, the number of petals is
 right in 85%, and unseen combinations lose 5 points at most. The negative prompt takes 95% of the
 blue petals away. Frames of a walk change at most a third as much as under fresh noise.
+`captioned-64`, which works on latents, stays within 3 points of `captioned-32`.
 """
+
+import argparse
 
 import imagegen
 
 import numpy as np
 
 NUM_PROMPTS, BATCH_SIZE, NUM_STEPS = 512, 64, 20
-# What `recipes/captioned_32.py` holds out.
+PRESETS = {"captioned-32": imagegen.DiffusionModel, "captioned-64": imagegen.LatentDiffusion}
+# What the recipes of both hold out.
 HELD_OUT = [
     ("red", "white"),
     ("yellow", "blue"),
@@ -35,7 +40,7 @@ def prompts_of(held_out: bool) -> list[str]:
     return prompts
 
 
-def paint(model: imagegen.DiffusionModel, prompts: list[str], **options) -> np.ndarray:
+def paint(model, prompts: list[str], **options) -> np.ndarray:
     parts = []
     for start in range(0, len(prompts), BATCH_SIZE):
         part = prompts[start : start + BATCH_SIZE]
@@ -48,7 +53,10 @@ def change(film: np.ndarray) -> float:
 
 
 def main() -> None:
-    model = imagegen.DiffusionModel.from_preset("captioned-32")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset", choices=PRESETS)
+    name = parser.parse_args().preset
+    model = PRESETS[name].from_preset(name)
     print(f"{NUM_PROMPTS} prompts         petals  centre  background  number")
     for held_out in (False, True):
         prompts = prompts_of(held_out)

@@ -26,21 +26,16 @@ def build_model(painter: imagegen.DiffusionModel, clip: imagegen.CLIP) -> imageg
     tower = imagegen.TextTower(clip.text_tower.text_encoder, clip.dim, noise=NOISE)
     tower.set_weights(clip.text_tower.get_weights())
     tower.trainable = False
-    network = imagegen.UNet(
-        32,
-        [64, 96, 128],
-        1,
-        patch_size=2,
-        norm="group",
-        embedding_dim=128,
-        condition_dim=clip.dim,
-        attention_resolutions=[4, 8],
+    config = painter.network.get_config()
+    network = imagegen.UNet.from_config(
+        {**config, "condition_dim": clip.dim, "context_shape": None}
     )
     copy_weights(painter.averaged, network)
     # Not zeros, from which the network took 600 steps without learning a single colour: numbers of
     # a vector of length 1 are small. Times this kernel they are about 1.
-    kernel = np.random.default_rng(SEED).standard_normal((clip.dim, 128)).astype("float32")
-    network.get_layer("condition_in").set_weights([kernel, np.zeros(128, "float32")])
+    size = config["embedding_dim"]
+    kernel = np.random.default_rng(SEED).standard_normal((clip.dim, size)).astype("float32")
+    network.get_layer("condition_in").set_weights([kernel, np.zeros(size, "float32")])
     return imagegen.DiffusionModel(
         network,
         encoder=tower,

@@ -1,0 +1,331 @@
+# %% [markdown]
+# # Latent diffusion
+#
+# Every network of this course so far looked at pixels. That is why the pictures are small: with twice the
+# side, a picture has four times the pixels, and every step of sampling costs four times as much. Stable
+# Diffusion paints pictures of 512 x 512 pixels all the same. It never computes with them. At the end of
+# this chapter you can
+#
+# - pack pictures into latents and say what that costs,
+# - train a diffusion model on latents, with the code that you know,
+# - weigh pixels against latents by cost and by quality,
+# - name the parts of Stable Diffusion, as you have met all of them.
+#
+# Read [text to image](text_to_image.py) first. The autoencoder comes from
+# [latent spaces](latent_spaces.py).
+#
+# ## Most pixels say what their neighbours say
+#
+# A picture of 64 x 64 pixels in three colours has 12,288 numbers. Few of them are news: most pixels look like
+# the one beside them. An *autoencoder* keeps the news. Its encoder packs a picture into a *latent*, and its
+# decoder unpacks it. In chapter 1 a latent had two numbers, and a digit was all it had to hold. Here it is a
+# small picture itself, with 16 x 16 places and eight numbers for each, its *channels*. What is left of a
+# picture is packed where it was: the upper left place of a latent knows the upper left of the picture.
+
+# %% alt="Eight drawn flowers in three rows: the pictures, three channels of their latents as coarse colours, and the pictures as the decoder restores them."
+import imagegen
+
+import numpy as np
+
+autoencoder = imagegen.VAE.from_preset("captioned-64-autoencoder")
+images, captions, attributes = imagegen.datasets.captioned_flowers(200, image_size=64, seed=3)
+latents, _ = autoencoder.encode(images)
+restored = imagegen.to_uint8(autoencoder.decode(latents))
+
+print(f"picture {images.shape[1:]}: {images[0].size} numbers")
+print(f"latent  {latents.shape[1:]}: {latents[0].size} numbers")
+
+
+def as_colors(latents):
+    """Three channels as red, green and blue, each stretched to what it holds, in large pixels."""
+    low, high = np.quantile(latents[..., :3], [0.01, 0.99], axis=(0, 1, 2))
+    colors = np.clip((latents[..., :3] - low) / (high - low), 0, 1)
+    return imagegen.to_uint8(colors).repeat(4, axis=1).repeat(4, axis=2)
+
+
+imagegen.show(np.concatenate([images[:8], as_colors(latents[:8]), restored[:8]]), columns=8)
+
+# %% [markdown]
+# Above are the pictures, below what the decoder makes of their latents, and between them three of the eight
+# channels, as if they were colours. A sixth of the numbers is enough for nearly all one can see:
+
+# %%
+error = abs(restored.astype("float32") - images).mean()
+read = imagegen.prompt_adherence(restored, attributes)
+print(f"restored pictures are off by {error:.1f} of 255 levels")
+print(f"colours and petals are still read rightly from {read.everything:.1%} of them")
+
+# %% tags=["hide"]
+assert error < 6
+assert read.everything > 0.97
+
+# %% [markdown]
+# The autoencoder was trained as in chapter 1: the restored picture shall be near the original, and a small
+# KL term keeps neighbouring latents alike. The term is small on purpose. With a large one, all latents would
+# look like noise from a standard normal distribution, as the digits' did, and the pictures would be blurs. It
+# need not do that here. Finding out how latents are distributed is the task of the diffusion model.
+#
+# ## Latents of the right size
+#
+# Noise has the variance 1, and schedules are made for pictures with the variance 1. Latents have whatever
+# the encoder gives them:
+
+# %%
+np.set_printoptions(precision=2, suppress=True)
+print("mean     ", latents.mean(axis=(0, 1, 2)))
+print("deviation", latents.std(axis=(0, 1, 2)))
+
+# %% [markdown]
+# So the mean $\mu$ of each channel is subtracted, and the result is divided by the deviation $\sigma$. On the
+# way out, both are undone. With the encoder $E$ and the decoder $D$,
+#
+# $$z = \frac{E(x) - \mu}{\sigma}, \qquad x = D(\sigma z + \mu).$$
+#
+# Without this, the noise at every step would be too weak or too strong for what it hides. Stable Diffusion
+# divides by one number for all channels, and it stands in its code as 0.18215, the inverse of the deviation.
+#
+# ## The same model, on latents
+#
+# Now comes the short part. A diffusion model takes arrays, and latents are arrays. Nothing about it has to
+# change. The text encoder, cross-attention, guidance: all stay as they were.
+#
+# ```python
+# latents, _ = autoencoder.encode(images)
+#
+# network = imagegen.UNet(16, [48, 96, 96], 2, channels=8, ...)
+# model = imagegen.DiffusionModel(network, encoder=text_encoder, value_range=None)
+# model.normalizer.adapt(latents)  # the mean and the deviation of each channel
+# model.compile(optimizer="adamw")
+# model.fit((latents, tokens))
+#
+# painter = imagegen.LatentDiffusion(model, autoencoder)
+# ```
+#
+# Pictures are encoded once, before the training, and the training never sees a pixel.
+# [LatentDiffusion][imagegen.LatentDiffusion] puts the two together: it takes prompts and returns pictures.
+# `recipes/captioned_64.py` is the whole program. Here is what it trained:
+
+# %% alt="Eight sharp flowers of 64 pixels, each under its prompt."
+import textwrap
+
+painter = imagegen.LatentDiffusion.from_preset("captioned-64")
+prompts = [
+    "a red flower with five petals on a blue background",
+    "a white flower with eight petals and a yellow centre on a green background",
+    "an orange flower with four petals and a purple centre on a white background",
+    "a purple flower with six petals on a yellow background",
+    "a pink flower with three petals and a green centre on a purple background",
+    "a blue flower",
+    "a green background",
+    "",
+]
+painted = painter.generate(prompts, seed=1)
+imagegen.show(
+    painted, titles=[textwrap.fill(p, 26) or "(nothing)" for p in prompts], columns=4, scale=2
+)
+
+# %% [markdown]
+# ## From noise to latent to picture
+#
+# All steps happen among latents. What they look like can be seen when each is decoded. Upper row: the noisy
+# latents, as colours. Middle: the decoder's view of them. It never met noise in its training, and makes
+# strange stuffs of it. Lower row: the model's estimate of the clean latent, decoded.
+
+# %% alt="Seven steps from noise to a flower. The latents are coarse colours, their decoded forms turn from a strange texture into a flower, and the estimates from a blur into a flower."
+prompt = "a white flower with six petals and a red centre on a blue background"
+steps = list(painter.model.generate_steps([prompt], num_steps=20, seed=1))
+shown = [0, 3, 6, 9, 12, 15, 19]
+noisy, clean = (np.concatenate([steps[step][part] for step in shown]) for part in (0, 1))
+decoded = imagegen.to_uint8(autoencoder.decode(np.concatenate([noisy, clean])))
+titles = [f"after step {step + 1}" for step in shown] + 2 * len(shown) * [""]
+imagegen.show(np.concatenate([as_colors(noisy), decoded]), titles=titles, columns=len(shown))
+
+# %% [markdown]
+# ## What it costs, and what it saves
+#
+# A convolution does the same at every place. Over 64 x 64 pixels it works sixteen times as much as over
+# 16 x 16 places of a latent. To see whether a processor agrees, we time two networks of the same widths and
+# depth on eight pictures. They take turns, and the medians count.
+
+# %%
+import statistics
+import time
+
+
+def network(size, channels):
+    return imagegen.UNet(size, [48, 96, 96], 1, channels=channels, norm="group", embedding_dim=64)
+
+
+def one_step(network):
+    samples = np.zeros((8, *network.input_shape[0][1:]), "float32")
+    network.predict_on_batch([samples, np.ones((8, 1, 1, 1), "float32")])
+
+
+contenders = {"pixels": network(64, 3), "latents": network(16, 8)}
+seconds = {name: [] for name in contenders}
+for turn in range(6):
+    for name, contender in contenders.items():
+        start = time.perf_counter()
+        one_step(contender)
+        if turn:  # The first turn compiles.
+            seconds[name].append(time.perf_counter() - start)
+pixels, in_latents = (statistics.median(times) for times in seconds.values())
+print(f"a step among pixels takes {pixels / in_latents:.0f} times as long as one among latents")
+
+# %% tags=["hide"]
+assert pixels / in_latents > 4
+
+# %% [markdown]
+# The decoder adds its share, but only once a picture, after the last step.
+#
+# Cheaper is easy. Is it as good? The preset `captioned-32` of the last chapter works on pixels, of pictures
+# with a quarter of the area, and has the same network. Both get 64 prompts that name everything. The share
+# of pictures that show what they were told:
+
+# %%
+rng = np.random.default_rng(7)
+asked = []
+while len(asked) < 64:
+    flower = imagegen.sample_attributes(rng)
+    if flower.num_petals <= 8:
+        asked.append(imagegen.caption(flower, name_center=True))
+
+models = {
+    "pixels, 32 x 32": imagegen.DiffusionModel.from_preset("captioned-32"),
+    "latents, 64 x 64": painter,
+}
+answers, obedience = {}, {}
+print("                  petals  centre  background  number")
+for name, model in models.items():
+    answers[name] = model.generate(asked, seed=1)
+    told = obedience[name] = imagegen.prompt_adherence(answers[name], asked)
+    shares = [told.petal_color, told.center_color, told.background_color, told.num_petals]
+    print(f"{name:17s}" + "".join(f"{share:8.0%}" for share in shares))
+
+# %% alt="Two rows of eight flowers for the same prompts: of 32 pixels above, coarse, and of 64 pixels below, fine."
+enlarged = answers["pixels, 32 x 32"][:8].repeat(2, axis=1).repeat(2, axis=2)
+imagegen.show(np.concatenate([enlarged, answers["latents, 64 x 64"][:8]]), columns=8)
+
+# %% [markdown]
+# The lower row has four times the pixels, and its steps cost as much as those of the upper one: both
+# networks work on 16 x 16 places. For `captioned-32`, a place is a patch of 2 x 2 pixels. For the latent
+# model it is what the encoder makes of 4 x 4.
+#
+# ## What is lost
+#
+# No picture can be better than its decoder. A vein finer than the autoencoder can hold is gone, however long
+# the diffusion model is trained. So look at what happens to real detail:
+
+# %% alt="Details of four flowers, enlarged, as drawn and as restored. Spots and stripes are a little softer below."
+striped = [i for i, flower in enumerate(attributes) if flower.pattern != "plain"][:4]
+details = np.concatenate([images[striped, 8:40, 16:48], restored[striped, 8:40, 16:48]])
+imagegen.show(details, columns=4, scale=4)
+
+# %% [markdown]
+# Above as drawn, below as restored. The spots are there, and their edges are softer. In large models the same
+# happens to small faces and to letters: a face of 20 pixels has six numbers a side in the latent.
+#
+# ## Editing
+#
+# Everything from [editing pictures](editing_pictures.py) works on latents too, and takes pictures as before:
+# they are encoded on the way in. A drawing of ours becomes red where the prompt may say so:
+
+# %% alt="Three flowers: the original, one repainted by another prompt, and one whose lower half alone was repainted."
+original = images[:1]
+print(captions[0])
+wanted = captions[0].replace("pink", "red")
+repainted = imagegen.image_to_image(painter, original, prompts=[wanted], strength=0.8, seed=2)
+mask = np.zeros((64, 64), "float32")
+mask[32:] = 1
+half = imagegen.inpaint(painter, original, mask, prompts=[wanted], seed=2)
+imagegen.show(
+    np.concatenate([original, repainted, half]),
+    titles=["original", "repainted", "lower half only"],
+    columns=3,
+    scale=3,
+)
+
+# %% [markdown]
+# ## You now know how Stable Diffusion works
+#
+# An autoencoder, a text encoder, a network with cross-attention that removes noise, a schedule, a sampler
+# and guidance. That is Stable Diffusion, and there is no other part. The large model differs in size.
+
+# %% tags=["fold"] alt="The parts of Stable Diffusion as boxes: prompt and negative prompt go through the text encoder, noise through the denoiser twenty times, and the latent through the decoder into a picture."
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyBboxPatch
+
+figure, axes = plt.subplots(figsize=(7.6, 3.9))
+axes.set(xlim=(0, 12), ylim=(0, 6.2), aspect="equal")
+axes.axis("off")
+
+
+def box(x, y, width, height, name, ours, color):
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y), width, height, boxstyle="round,pad=0.08", facecolor=color, edgecolor="none"
+        )
+    )
+    axes.text(x + width / 2, y + height / 2 + 0.2, name, ha="center", va="center", weight="bold")
+    axes.text(x + width / 2, y + height / 2 - 0.28, ours, ha="center", va="center", size=8)
+
+
+def arrow(start, end, text="", shift=(0, 0.12), **options):
+    style = {"arrowstyle": "-|>", "color": "0.35", "linewidth": 1.5, **options}
+    axes.annotate("", end, start, arrowprops=style)
+    middle = (np.array(start) + end) / 2 + shift
+    axes.text(*middle, text, ha="center", va="bottom", size=8, color="0.25")
+
+
+box(0.3, 4.5, 2.6, 1.2, "text encoder", "TextEncoder", "#dbe7f6")
+box(4.2, 4.4, 3.2, 1.4, "denoiser, guided", "UNet, guide", "#f9dfc7")
+box(8.7, 4.5, 2.4, 1.2, "decoder", "VAE.decode", "#d8edd6")
+axes.text(1.6, 6.05, "prompt, negative prompt", ha="center", size=8)
+arrow((1.6, 6.0), (1.6, 5.82))
+arrow((3.0, 5.1), (4.1, 5.1), "vectors\nof words")
+arrow((7.5, 5.1), (8.6, 5.1), "last\nlatent")
+arrow((7.2, 4.3), (4.4, 4.3), connectionstyle="arc3,rad=-0.55")
+axes.text(5.8, 3.0, "a step of the sampler: once more", ha="center", size=8)
+latent_pictures = as_colors(noisy)
+for x, picture in [(0.75, latent_pictures[0]), (4.95, latent_pictures[5]), (9.05, decoded[-1])]:
+    axes.imshow(picture, extent=(x, x + 1.7, 0.6, 2.3), interpolation="nearest", zorder=2)
+axes.set(xlim=(0, 12), ylim=(0, 6.2))
+axes.text(1.6, 0.2, "noise", ha="center", size=8)
+axes.text(5.8, 0.2, "latent on the way", ha="center", size=8)
+axes.text(9.9, 0.2, "picture", ha="center", size=8)
+arrow((2.0, 2.4), (4.4, 4.3), connectionstyle="arc3,rad=0")
+arrow((9.9, 4.4), (9.9, 2.4))
+plt.show()
+
+# %% [markdown]
+# | Part | Here | Stable Diffusion 1 | Stable Diffusion 3 |
+# |---|---|---|---|
+# | picture | 64 x 64 | 512 x 512 | 1024 x 1024 |
+# | latent | 16 x 16 x 8 | 64 x 64 x 4 | 128 x 128 x 16 |
+# | text encoder | two layers, 64 numbers a word | CLIP, 768 numbers a word | two CLIPs and T5, 4,096 numbers a word |
+# | denoiser | U-Net with cross-attention | U-Net with cross-attention | a transformer that pictures and words share |
+# | trained to find | velocity | noise | velocity of a straight path |
+# | learned from | 30,000 drawings | hundreds of millions of pictures with texts | about a billion |
+#
+# In the words of the [paper][rombach], the autoencoder does the *perceptual compression*: it drops what
+# nobody sees. The diffusion model does the *semantic* one: it learns what pictures are about.
+#
+# [rombach]: https://arxiv.org/abs/2112.10752
+#
+# ## What we have learnt
+#
+# - An autoencoder packs a picture into a latent with fewer places. Diffusion works there, at a fraction of
+#   the cost.
+# - Latents are scaled to the variance 1. Nothing else changes in the model, the sampler or the training.
+# - The decoder is the limit of all detail.
+# - Autoencoder, text encoder, denoiser, sampler, guidance: these are the parts of Stable Diffusion.
+#
+# ## Try it
+#
+# - Give the decoder a latent of zeros, and one of pure noise. What does it take them for?
+# - Walk by [slerp][imagegen.slerp] between the latents of two drawings and decode the way. Compare it with
+#   a cross-fade of their pixels.
+# - Sample with 5 steps and with 50. How much of the time goes into the decoder?
+#
+# In the reference: [LatentDiffusion][imagegen.LatentDiffusion], [VAE][imagegen.VAE],
+# [UNet][imagegen.UNet].
