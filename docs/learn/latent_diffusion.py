@@ -82,7 +82,7 @@ print("deviation", latents.std(axis=(0, 1, 2)))
 # $$z = \frac{E(x) - \mu}{\sigma}, \qquad x = D(\sigma z + \mu).$$
 #
 # Without this, the noise at every step would be too weak or too strong for what it hides. Stable Diffusion
-# divides by one number for all channels, and it stands in its code as 0.18215, the inverse of the deviation.
+# does it with one number for all channels: it multiplies latents by 0.18215, one over their deviation.
 #
 # ## The same model, on latents
 #
@@ -129,7 +129,7 @@ imagegen.show(
 #
 # All steps happen among latents. What they look like can be seen when each is decoded. Upper row: the noisy
 # latents, as colours. Middle: the decoder's view of them. It never met noise in its training, and makes
-# strange stuffs of it. Lower row: the model's estimate of the clean latent, decoded.
+# strange textures of it. Lower row: the model's estimate of the clean latent, decoded.
 
 # %% alt="Seven steps from noise to a flower. The latents are coarse colours, their decoded forms turn from a strange texture into a flower, and the estimates from a blur into a flower."
 prompt = "a white flower with six petals and a red centre on a blue background"
@@ -222,8 +222,9 @@ details = np.concatenate([images[striped, 8:40, 16:48], restored[striped, 8:40, 
 imagegen.show(details, columns=4, scale=4)
 
 # %% [markdown]
-# Above as drawn, below as restored. The spots are there, and their edges are softer. In large models the same
-# happens to small faces and to letters: a face of 20 pixels has six numbers a side in the latent.
+# Above as drawn, below as restored. The spots are there, and their edges are softer. In Stable Diffusion the
+# same happens to letters and to faces in the distance. There, a place of the latent stands for 8 x 8 pixels,
+# and a face of 20 pixels has less than three places a side.
 #
 # ## Editing
 #

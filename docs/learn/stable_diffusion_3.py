@@ -193,7 +193,13 @@ np.testing.assert_array_equal(images, whole)
 steps = list(model.sample_steps(embeddings, num_steps=28, seed=0))
 rates = imagegen.samplers.levels(model.schedule, 28)[:29, 1]
 noisy, clean = (np.stack(part)[:, 0].reshape(28, -1) for part in zip(*steps, strict=True))
-length = lambda rows: np.sqrt((rows**2).mean(1))  # noqa: E731
+
+
+def length(rows):
+    """The root mean square of each row."""
+    return np.sqrt((rows**2).mean(axis=1))
+
+
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.9))
 axes[0].plot(rates[:-1], length(clean - clean[-1]) / length(clean[-1:]), "o-", markersize=3)
 axes[0].set(title="clean estimate: how far from the end", ylabel="relative distance")
@@ -235,8 +241,8 @@ for number, other in enumerate(others):
 # %% tags=["fold"] alt="Left: a map of four word groups by token place; a group changes nothing before the place where it stands, and everything after it. Right: bars of how much each group changes the pooled vector."
 moved = np.array([np.linalg.norm(one.positive[0] - whole.positive[0], axis=1) for one in changed])
 sizes = np.linalg.norm(whole.positive[0], axis=1)
-length = int((sizes > 0).sum())
-shares = moved[:, :length] / sizes[:length]
+num_read = int((sizes > 0).sum())
+shares = moved[:, :num_read] / sizes[:num_read]
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(3, 1))
 picture = axes[0].imshow(shares, aspect="auto", cmap="magma", interpolation="nearest")
 axes[0].set(xlabel="place of the token", yticks=range(4), title="change of each vector, relative")

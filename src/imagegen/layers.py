@@ -354,9 +354,6 @@ class PositionEmbedding(keras.layers.Layer):
     that is: across the middle, or an eighth of a turn further. It begins with zeros, and changes
     nothing until it has learned.
 
-    Args:
-        **kwargs: Keyword arguments of `keras.layers.Layer`.
-
     Example:
         ```python
         import numpy as np
