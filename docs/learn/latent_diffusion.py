@@ -194,13 +194,14 @@ models = {
     "pixels, 32 x 32": imagegen.DiffusionModel.from_preset("captioned-32"),
     "latents, 64 x 64": painter,
 }
-answers, obedience = {}, {}
+answers = {name: model.generate(asked, seed=1) for name, model in models.items()}
 print("                  petals  centre  background  number")
-for name, model in models.items():
-    answers[name] = model.generate(asked, seed=1)
-    told = obedience[name] = imagegen.prompt_adherence(answers[name], asked)
-    shares = [told.petal_color, told.center_color, told.background_color, told.num_petals]
-    print(f"{name:17s}" + "".join(f"{share:8.0%}" for share in shares))
+for name, pictures in answers.items():
+    told = imagegen.prompt_adherence(pictures, asked)
+    print(
+        f"{name:16}{told.petal_color:8.0%}{told.center_color:8.0%}"
+        f"{told.background_color:12.0%}{told.num_petals:8.0%}"
+    )
 
 # %% alt="Two rows of eight flowers for the same prompts: of 32 pixels above, coarse, and of 64 pixels below, fine."
 enlarged = answers["pixels, 32 x 32"][:8].repeat(2, axis=1).repeat(2, axis=2)
