@@ -85,6 +85,21 @@ def build_model(captions: list[str], steps: int) -> imagegen.DiffusionModel:
     return model
 
 
+def train(model: keras.Model, batches, epochs: int, folder: pathlib.Path) -> None:
+    """Trains a compiled model, from the checkpoint in the folder if there is one."""
+    checkpoint = imagegen.Checkpoint(folder, batches)
+    epochs_done = checkpoint.restore(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.fit(
+        batches,
+        shuffle=False,
+        epochs=epochs,
+        initial_epoch=epochs_done,
+        verbose=2,
+        callbacks=[keras.callbacks.CSVLogger(folder / "log.csv", append=True), checkpoint],
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -98,17 +113,7 @@ def main() -> None:
     model.normalizer.adapt(images)
     tokens = model.encoder.tokens(captions)
     batches = imagegen.ShuffledBatches((images, tokens), batch_size=BATCH_SIZE, seed=SEED)
-    checkpoint = imagegen.Checkpoint(options.folder, batches)
-    epochs_done = checkpoint.restore(model)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    model.fit(
-        batches,
-        shuffle=False,
-        epochs=options.epochs,
-        initial_epoch=epochs_done,
-        verbose=2,
-        callbacks=[keras.callbacks.CSVLogger(options.folder / "log.csv", append=True), checkpoint],
-    )
+    train(model, batches, options.epochs, options.folder)
     if options.preset:
         print(model.save_preset(options.preset))
 

@@ -18,7 +18,7 @@ import pathlib
 import imagegen
 
 import keras
-from captioned_32 import drawings
+from captioned_32 import drawings, train
 
 SEED = 6
 NUM_DRAWINGS = 30_000
@@ -79,17 +79,7 @@ def main() -> None:
     batches = imagegen.ShuffledBatches(
         (latents, model.encoder.tokens(captions)), batch_size=BATCH_SIZE, seed=SEED
     )
-    checkpoint = imagegen.Checkpoint(options.folder, batches)
-    epochs_done = checkpoint.restore(model)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    model.fit(
-        batches,
-        shuffle=False,
-        epochs=options.epochs,
-        initial_epoch=epochs_done,
-        verbose=2,
-        callbacks=[keras.callbacks.CSVLogger(options.folder / "log.csv", append=True), checkpoint],
-    )
+    train(model, batches, options.epochs, options.folder)
     if options.preset:
         print(imagegen.LatentDiffusion(model, autoencoder).save_preset(options.preset))
 
