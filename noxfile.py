@@ -52,7 +52,8 @@ def tests(session: nox.Session) -> None:
     """Run all tests on JAX."""
     install(session, "test", extra="[sd3]")
     # Several at a time: most of the time goes into compiling, on one core each.
-    session.run("pytest", "-n", "auto", *session.posargs, env={"KERAS_BACKEND": "jax"})
+    command = ["pytest", "-n", "auto", "--durations=15"]
+    session.run(*command, *session.posargs, env={"KERAS_BACKEND": "jax"})
 
 
 @nox.session

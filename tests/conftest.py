@@ -4,6 +4,9 @@ import os
 
 # Before Keras is imported: a test file may import it ahead of the package.
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# Most of the time goes into compiling programs that run a few steps. Compiled without pains they
+# are ready much sooner.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from hypothesis import settings
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
-from imagegen.concepts import Concept, Pairs, captioned
+from imagegen.concepts import Concept, Learner, captioned
 from imagegen.images import as_pictures, fitted
 
 import keras
@@ -148,30 +148,24 @@ def learn_concept(
     trainable = model.backbone.trainable
     model.backbone.trainable = False
     try:
-        learner = _Learner(model, token, start.vector, seed)
-        learner.compile(keras.optimizers.Adam(learning_rate))
+        learner = _WordLearner(model, token, start.vector, seed)
         chosen = np.random.default_rng(seed).integers(len(pairs), size=(num_steps, batch_size))
-        learner.fit(Pairs(samples, tokens, chosen), shuffle=False, verbose=0)
+        vector = learner.learn(samples, tokens, chosen, learning_rate)
     finally:
         model.backbone.trainable = trainable
-    concept = Concept(word, ops.convert_to_numpy(learner.vector))
+    concept = Concept(word, vector)
     add_concept(model, concept)
     return concept
 
 
-class _Learner(keras.Model):
-    """A frozen Stable Diffusion 3 in which the vector of one word learns."""
+class _WordLearner(Learner):
+    """What one word of a frozen Stable Diffusion 3 means."""
 
     def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
-        super().__init__(name="learner")
+        super().__init__(vector, seed)
         # An attribute, so that the compiled step takes its weights as arguments.
         self.backbone = model.backbone
         self.model, self.token = model, token
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.vector = self.add_weight(
-            shape=vector.shape, initializer=keras.initializers.Constant(vector), name="vector"
-        )
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         samples, tokens = inputs
@@ -181,16 +175,6 @@ class _Learner(keras.Model):
         noise_rates, _ = schedule(schedule.training_times(uniform))
         vector = ops.convert_to_tensor(self.vector)
         return loss(self.model, vector, self.token, samples, tokens, noise, noise_rates)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        return y_pred
 
 
 def loss(

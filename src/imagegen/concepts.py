@@ -174,43 +174,26 @@ def learn_concept(
     token = trial.add_word(word)
     tokens = trial.tokens([caption for _, caption in pairs])
 
-    learner = _Learner(model, token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed)
-    learner.compile(keras.optimizers.Adam(learning_rate))
-    chosen = np.random.default_rng(seed).integers(len(pairs), size=num_steps * batch_size)
-    which = np.array([index for index, _ in pairs])
-    learner.fit(
-        Pairs(samples[which], tokens, chosen.reshape(num_steps, batch_size)),
-        shuffle=False,
-        verbose=0,
+    learner = _WordLearner(
+        model, token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
     )
-    concept = Concept(word, ops.convert_to_numpy(learner.vector))
+    chosen = np.random.default_rng(seed).integers(len(pairs), size=(num_steps, batch_size))
+    which = np.array([index for index, _ in pairs])
+    concept = Concept(word, learner.learn(samples[which], tokens, chosen, learning_rate))
     add_concept(model, concept)
     return concept
 
 
-class _Learner(keras.Model):
-    """A frozen diffusion model in which one vector learns."""
+class Learner(keras.Model):
+    """A vector that learns inside a frozen model: `call` returns the loss of a batch."""
 
-    def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
+    def __init__(self, vector: np.ndarray, seed: int):
         super().__init__(name="learner")  # TensorFlow wants no underscore in front.
-        # Frozen already; they are attributes, so that the compiled step takes them as arguments.
-        self.network, self.encoder = model.averaged, model.averaged_encoder
-        self.token = token
-        # Not the model itself, which Keras would take for a part that learns.
-        self.attempt, self.loss_of = model.attempt, model.loss_of
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.vector = self.add_weight(
             shape=vector.shape, initializer=keras.initializers.Constant(vector), name="vector"
         )
         self.built = True
-
-    def call(self, inputs: Any) -> Any:
-        samples, tokens = inputs
-        vectors = ops.take(self.encoder.word_vectors, tokens, axis=0)
-        is_new = ops.equal(tokens, self.token)[..., None]
-        vectors = ops.where(is_new, ops.convert_to_tensor(self.vector), vectors)
-        conditions = self.encoder.contextualize(vectors, tokens)
-        return self.attempt(self.network, samples, conditions, self.seed_generator)
 
     def compute_loss(
         self,
@@ -220,10 +203,38 @@ class _Learner(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        return self.loss_of(y_pred)
+        return y_pred
+
+    def learn(
+        self, samples: np.ndarray, tokens: np.ndarray, chosen: np.ndarray, learning_rate: float
+    ) -> np.ndarray:
+        """Trains on batches `chosen` `(num_steps, batch_size)` of pairs; returns the vector."""
+        self.compile(keras.optimizers.Adam(learning_rate))
+        self.fit(_Pairs(samples, tokens, chosen), shuffle=False, verbose=0)
+        return ops.convert_to_numpy(self.vector)
 
 
-class Pairs(keras.utils.PyDataset):
+class _WordLearner(Learner):
+    """What one word of a frozen diffusion model means."""
+
+    def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
+        super().__init__(vector, seed)
+        # Frozen already; they are attributes, so that the compiled step takes them as arguments.
+        self.network, self.encoder = model.averaged, model.averaged_encoder
+        self.token = token
+        # Not the model itself, which Keras would take for a part that learns.
+        self.attempt, self.loss_of = model.attempt, model.loss_of
+
+    def call(self, inputs: Any) -> Any:
+        samples, tokens = inputs
+        vectors = ops.take(self.encoder.word_vectors, tokens, axis=0)
+        is_new = ops.equal(tokens, self.token)[..., None]
+        vectors = ops.where(is_new, ops.convert_to_tensor(self.vector), vectors)
+        conditions = self.encoder.contextualize(vectors, tokens)
+        return self.loss_of(self.attempt(self.network, samples, conditions, self.seed_generator))
+
+
+class _Pairs(keras.utils.PyDataset):
     """Batches of samples and tokens, chosen in advance."""
 
     def __init__(self, samples: np.ndarray, tokens: np.ndarray, chosen: np.ndarray):
