@@ -25,11 +25,13 @@ imagegen.show(meadow, columns=10)
 # ## By name
 #
 # The preset `flowers-64-species` was told the species of each photograph. So it can be asked for one.
-# Six flowers for each of eight names:
+# Names then do what the [poorer network](flowers_from_noise.py) does for flowers without a name, so
+# that it may rest: its scale is 1. Six flowers for each of eight names:
 
 # %% alt="Eight rows of six flowers, each row another species: its colours and its shapes."
 gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
 gardener.schedule = imagegen.EvenLogSNR(gardener.schedule)
+gardener.guiding_scale = 1.0
 
 species = [
     "sunflower",
@@ -42,7 +44,7 @@ species = [
     "hibiscus",
 ]
 prompts = [name for name in species for _ in range(6)]
-named = gardener.generate(prompts, guidance_scale=5.0, seed=3, **sampling)
+named = gardener.generate(prompts, guidance_scale=3.0, seed=3, **sampling)
 imagegen.show(named, columns=6, titles=prompts)
 
 # %% [markdown]
@@ -71,7 +73,7 @@ assert all(name in gardener.encoder.names for name in species)
 (vectors,) = gardener.encode(["sunflower", "passion flower", "hibiscus", "oxeye daisy"])
 around = imagegen.walk(vectors, 48, closed=True).astype("float32")
 soil = np.repeat(imagegen.samplers.initial_noise(1, (64, 64, 3), seed=8), 48, axis=0)
-metamorphosis = gardener.generate([around], guidance_scale=5.0, noise=soil, seed=0, **sampling)
+metamorphosis = gardener.generate([around], guidance_scale=3.0, noise=soil, seed=0, **sampling)
 imagegen.Animation(
     metamorphosis,
     alt="One flower becomes another species, and another",
