@@ -1,7 +1,7 @@
 """How good a flower model is: its pictures against the 500 photographs that training never saw.
 
     python benchmarks/flowers_quality.py flowers-64 --num-images 1000
-    python benchmarks/flowers_quality.py flowers-64 --species --guidance-scale 3 --guiding-scale 1
+    python benchmarks/flowers_quality.py flowers-64 --species --guidance-scale 3
 
 The model is a preset's name or the path of a `.keras` file. With `--species` it is told to paint
 those of the held-out photographs, and without it paints what it likes. Pictures come in batches of
@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--even-times", action="store_true", help="not even log SNR")
     parser.add_argument("--species", action="store_true", help="prompts for those held out")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="for species")
-    parser.add_argument("--guiding-scale", type=float, help="for autoguidance")
     parser.add_argument("--features", choices=["species-64", "inception-v3"], default="species-64")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -48,8 +47,6 @@ def main() -> None:
     held_out = imagegen.datasets.flowers("oxford", 64, split="test")
     random = np.random.default_rng(options.seed)
     model = imagegen.DiffusionModel.from_preset(options.model)
-    if options.guiding_scale is not None:
-        model.guiding_scale = options.guiding_scale
     if not options.even_times:
         model.schedule = imagegen.EvenLogSNR(model.schedule)
     species = [held_out.names[label] for label in held_out.labels]

@@ -29,7 +29,6 @@ def main() -> None:
     photographs = imagegen.datasets.flowers("oxford", 64, split="train")
     species = np.bincount(photographs.labels).argsort()[::-1][: 3 * COLUMNS]
     gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
-    gardener.guiding_scale = 1.0
     flowers = gardener.generate(
         [photographs.names[label] for label in species], guidance_scale=3.0, num_steps=50, seed=0
     )

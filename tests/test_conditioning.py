@@ -338,23 +338,17 @@ def test_training_and_denoising_leave_the_guiding_network_alone(tmp_path):
     np.testing.assert_array_equal(clean, ops.convert_to_numpy(model.denoise(noisy, 0.5)))
 
 
-def test_both_kinds_of_guidance_add_up():
+def test_the_guiding_network_rests_where_there_are_prompts():
     model = conditional_model(guiding_network=imagegen.UNet(SIZE, [4], 1))
     kernel = model.guiding_network.get_layer("head").kernel
     kernel.assign(0.3 * normal(3, *kernel.shape))
     noisy = ops.convert_to_tensor(normal(0, 2, SIZE, SIZE, 3))
-    positive, negative = (
-        ops.convert_to_numpy(model.denoise(noisy, 0.6, model.encode(prompts)))
-        for prompts in (["dark", "dark"], ["bright", "bright"])
-    )
-    alone = imagegen.DiffusionModel(model.guiding_network, prediction=model.prediction)
-    poor = ops.convert_to_numpy(alone.denoise(noisy, 0.6))
     guidance = model.guidance(["dark", "dark"], "bright", 3.0)
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(model._guided(noisy, 0.6, guidance, 1.5)),
-        positive + 2 * (positive - negative) + 0.5 * (positive - poor),
-        atol=1e-5,
-    )
+    for prompts, is_guided in ((guidance, False), (None, True)):
+        one, other = (
+            ops.convert_to_numpy(model._guided(noisy, 0.6, prompts, scale)) for scale in (1, 1.5)
+        )
+        assert (one != other).any() == is_guided
 
 
 # What is refused

@@ -25,13 +25,12 @@ imagegen.show(meadow, columns=10)
 # ## By name
 #
 # The preset `flowers-64-species` was told the species of each photograph. So it can be asked for one.
-# Names then do what the [poorer network](flowers_from_noise.py) does for flowers without a name, so
-# that it may rest: its scale is 1. Six flowers for each of eight names:
+# Where there is a name, the [poorer network](flowers_from_noise.py) rests, because it knows none. Six
+# flowers for each of eight names:
 
 # %% alt="Eight rows of six flowers, each row another species: its colours and its shapes."
 gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
 gardener.schedule = imagegen.EvenLogSNR(gardener.schedule)
-gardener.guiding_scale = 1.0
 
 species = [
     "sunflower",

@@ -47,8 +47,9 @@ class DiffusionModel(ImageGenerator, keras.Model):
             by the empty one. So the model learns to do without, which guidance needs.
         guiding_network: A poorer network of `[noisy, noise_rates]`, trained on the same pictures
             for the same prediction: smaller, or for a shorter time. It doesn't learn here.
-            `generate` and the functions that edit move away from what it believes in, and so
-            towards fewer errors.
+            Without prompts, `generate` and the functions that edit move away from what it believes
+            in, and so towards fewer errors. With prompts it rests, as it knows none: guidance has
+            the empty prompt to move away from.
         guiding_scale: How far they move away from it, at least 0. At 1 they don't; far above,
             pictures lose variety. The attribute of this name can be set at any time.
         schedule: The rates of noise and signal at every time.
@@ -396,12 +397,10 @@ class DiffusionModel(ImageGenerator, keras.Model):
         read += [] if self.guiding_network is None else [self.guiding_network]
         return [variable for layer in read for variable in layer.variables]
 
-    def _repelled(self, clean: Any, start: Any, noisy: Any, time: Any, scale: Any) -> Any:
+    def _repelled(self, clean: Any, noisy: Any, time: Any, scale: Any) -> Any:
         if self.guiding_network is None:
             return clean
-        poorer = self._denoised(self.guiding_network, noisy, time, [])
-        # Both moves start from the same estimate, so that a negative prompt is never moved towards.
-        return clean + guide(start, poorer, scale) - start
+        return guide(clean, self._denoised(self.guiding_network, noisy, time, []), scale)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest normalized value of a channel."""

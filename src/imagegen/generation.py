@@ -84,8 +84,8 @@ class ImageGenerator:
         """The lowest and the highest value of a clean sample."""
         return -np.inf, np.inf
 
-    def _repelled(self, clean: Any, start: Any, noisy: Any, time: Any, scale: Any) -> Any:
-        """Moves the guided estimate on, away from a poorer network's, as far as from `start`."""
+    def _repelled(self, clean: Any, noisy: Any, time: Any, scale: Any) -> Any:
+        """Moves the estimate away from a poorer network's."""
         return clean
 
     def guidance(
@@ -366,17 +366,14 @@ class ImageGenerator:
 
     def _guided(self, noisy: Any, time: Any, guidance: Guidance | None, guiding_scale: Any) -> Any:
         if guidance is None:
-            clean = positive = self.denoise(noisy, time)
-        elif guidance.negative is None:
-            clean = positive = self.denoise(noisy, time, guidance.positive)
-        else:
-            pairs = zip(guidance.positive, guidance.negative, strict=True)
-            conditions = [ops.concatenate(pair) for pair in pairs]
-            both = self.denoise(ops.concatenate([noisy, noisy]), time, conditions)
-            positive, negative = ops.split(both, 2)
-            clean = guide(positive, negative, guidance.scale)
-            clean = rescaled(clean, positive, guidance.rescale)
-        return self._repelled(clean, positive, noisy, time, guiding_scale)
+            return self._repelled(self.denoise(noisy, time), noisy, time, guiding_scale)
+        if guidance.negative is None:
+            return self.denoise(noisy, time, guidance.positive)
+        pairs = zip(guidance.positive, guidance.negative, strict=True)
+        conditions = [ops.concatenate(pair) for pair in pairs]
+        both = self.denoise(ops.concatenate([noisy, noisy]), time, conditions)
+        positive, negative = ops.split(both, 2)
+        return rescaled(guide(positive, negative, guidance.scale), positive, guidance.rescale)
 
 
 def _checked_seeds(seed: int | Sequence[int] | None, count: int) -> int | list[int]:
