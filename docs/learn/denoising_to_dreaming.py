@@ -314,7 +314,7 @@ imagegen.show(imagegen.to_uint8(np.concatenate([repeat(repeat(tiny)), twice])), 
 #
 # Noise can be pushed further than shrinking: to the point where nothing but noise is left. *Any*
 # picture could be under it. What does a network answer then? We ask a denoiser that was trained for
-# more than an hour, on photographs of flowers, and with all strengths of noise: the preset `flowers-64`. A
+# hours, on photographs of flowers, and with all strengths of noise: the preset `flowers-64`. A
 # [later chapter](flowers_from_noise.py) takes it apart. Here, all we need is that it can go from
 # noise to a picture in as many steps as we like. We let it take one.
 
@@ -391,17 +391,17 @@ loop = noisy[-1]
 imagegen.show(np.concatenate([one_step[:6], loop]), columns=6)
 
 
-def roughness(pictures):
-    """Mean difference between neighbouring pixels, in levels of 255."""
-    return np.abs(np.diff(pictures.astype("float32"), axis=-2)).mean()
+def detail(pictures):
+    """Mean difference between neighbouring blocks of 4 x 4 pixels, in levels of 255."""
+    return np.abs(np.diff(shrink(pictures.astype("float32")), axis=-2)).mean()
 
 
-print(f"neighbouring pixels differ by {roughness(one_step):.1f} after one step,")
-print(f"by {roughness(loop):.1f} after the loop,")
-print(f"and by {roughness(255 * held_out):.1f} in the data")
+print(f"neighbouring blocks of 4 x 4 pixels differ by {detail(one_step):.1f} after one step,")
+print(f"by {detail(loop):.1f} after the loop,")
+print(f"and by {detail(255 * held_out):.1f} in the data")
 
 # %% tags=["hide"]
-assert roughness(loop) > 2 * roughness(one_step)
+assert detail(loop) > 2 * detail(one_step)
 np.testing.assert_allclose(clean[0].astype(int), one_step[:6], atol=2)
 
 # %% [markdown]
