@@ -82,7 +82,8 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def serve(session: nox.Session) -> None:
     """Build the site and show it on this machine, until Ctrl-C."""
-    install(session, "docs", extra="[sd3]")
+    # The same packages as in `docs`, so that each reuses the pages that the other has executed.
+    install(session, "docs", "test", extra="[sd3]")
     session.run(
         "mkdocs", "serve", "--livereload", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"}
     )
