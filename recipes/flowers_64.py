@@ -6,7 +6,7 @@ The data are all photographs but the 500 that are held out of every training, ea
 left to right. One network learns it all: first without species, then with them, and now and then
 with the empty prompt in their place. So it paints what it is told, or any flower when it is told
 nothing. A small second network, trained for a short time, is the poorer one that sampling moves
-away from.
+away from where nothing is told.
 
 After every epoch a checkpoint is written to the folder of the run, and a line to `log.csv`; after
 every fifth, pictures. Kill the program at any moment: the same command goes on from there, and ends

@@ -349,6 +349,12 @@ def test_the_guiding_network_rests_where_there_are_prompts():
             ops.convert_to_numpy(model._guided(noisy, 0.6, prompts, scale)) for scale in (1, 1.5)
         )
         assert (one != other).any() == is_guided
+        if prompts is guidance:
+            positive, negative = (
+                ops.convert_to_numpy(model.denoise(noisy, 0.6, model.encode([prompt] * 2)))
+                for prompt in ("dark", "bright")
+            )
+            np.testing.assert_allclose(other, positive + 2 * (positive - negative), atol=1e-5)
 
 
 # What is refused
