@@ -38,7 +38,7 @@ def book() -> imagegen.DiffusionModel:
 
 
 def preset() -> imagegen.DiffusionModel:
-    """The first stage of `recipes/flowers_64.py`."""
+    """The network, schedule, prediction and loss of `recipes/flowers_64.py`, without species."""
     model = imagegen.DiffusionModel(
         imagegen.UNet(
             64,

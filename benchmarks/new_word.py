@@ -44,7 +44,7 @@ def flowers(count: int, seed: int) -> list[imagegen.FlowerAttributes]:
     """Flowers on grounds that petals of blue, green and what is between stand out from."""
     rng, found = np.random.default_rng(seed), []
     while len(found) < count:
-        flower = imagegen.sample_attributes(rng)
+        flower = imagegen.sample_attributes(rng, upright=True)
         if not {flower.center_color, flower.background_color} & {*PARENTS, "purple"}:
             found.append(dataclasses.replace(flower, num_petals=int(rng.integers(3, 9))))
     return found
@@ -86,7 +86,6 @@ def main() -> None:
         WORD,
         initial_word="blue",
         prompts=[caption.replace("blue", WORD) for caption in captions(pupils)],
-        learning_rate=0.05,
     )
     seconds = time.perf_counter() - start
     after = model.generate(prompts, seed=0)

@@ -3,8 +3,10 @@
     python benchmarks/prompt_adherence.py captioned-32
     python benchmarks/prompt_adherence.py captioned-64
 
-512 prompts that name everything, with 3 to 8 petals; 512 with combinations of petals and background
-that training never saw; a negative prompt; and a walk between two prompts.
+Both learned from upright flowers: one petal points up. 512 prompts that name everything, with 3 to
+8 petals; 512 with combinations of petals and background that training never saw; 512 with 9 to 12
+petals, of which training saw few; a negative prompt; and a walk between two prompts whose flowers
+swap the colours of petals and centre.
 
 Aims: petals and background have the right colour in 98%, the centre in 95%, the number of petals is
 right in 85%, and unseen combinations lose 5 points at most. The negative prompt takes 95% of the
@@ -30,12 +32,12 @@ HELD_OUT = [
 ]
 
 
-def prompts_of(held_out: bool) -> list[str]:
+def prompts_of(held_out: bool, num_petals: range = range(3, 9)) -> list[str]:
     rng, prompts = np.random.default_rng(99), []
     while len(prompts) < NUM_PROMPTS:
         flower = imagegen.sample_attributes(rng)
         unseen = (flower.petal_color, flower.background_color) in HELD_OUT
-        if flower.num_petals <= 8 and unseen == held_out:
+        if flower.num_petals in num_petals and unseen == held_out:
             prompts.append(imagegen.caption(flower, name_center=True))
     return prompts
 
@@ -54,16 +56,23 @@ def change(film: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("preset", choices=PRESETS)
-    name = parser.parse_args().preset
-    model = PRESETS[name].from_preset(name)
-    print(f"{NUM_PROMPTS} prompts         petals  centre  background  number")
-    for held_out in (False, True):
-        prompts = prompts_of(held_out)
+    parser.add_argument("preset", nargs="?", choices=PRESETS, help="both by default")
+    chosen = parser.parse_args().preset
+    for name in [chosen] if chosen else PRESETS:
+        print(name)
+        measure(PRESETS[name].from_preset(name))
+
+
+def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> None:
+    print(f"{NUM_PROMPTS} prompts            petals  centre  background  number")
+    for kind, prompts in {
+        "seen combinations": prompts_of(held_out=False),
+        "unseen combinations": prompts_of(held_out=True),
+        "nine to twelve petals": prompts_of(held_out=False, num_petals=range(9, 13)),
+    }.items():
         told = imagegen.prompt_adherence(paint(model, prompts), prompts)
-        name = "unseen combinations" if held_out else "seen combinations"
         print(
-            f"{name:19s} {told.petal_color:7.1%} {told.center_color:7.1%} "
+            f"{kind:21s} {told.petal_color:7.1%} {told.center_color:7.1%} "
             f"{told.background_color:11.1%} {told.num_petals:7.1%}"
         )
 
@@ -79,12 +88,12 @@ def main() -> None:
 
     ends = [
         "a white flower with six petals and a red centre on a blue background",
-        "a red flower with six petals and a white centre on a yellow background",
+        "a red flower with six petals and a white centre on a blue background",
     ]
     frames = imagegen.prompt_walk(model, ends, 22, seed=2)
     conditions = [imagegen.walk(end, 22) for end in model.encode(ends)]
     fresh = model.generate(conditions, num_steps=NUM_STEPS, seed=2)
-    print(f"change between frames: {change(frames) / change(fresh):.2f} of that under fresh noise")
+    print(f"change between frames: {change(frames) / change(fresh):.3f} of that under fresh noise")
 
 
 if __name__ == "__main__":

@@ -134,8 +134,10 @@ def test_a_model_keeps_its_word_when_it_is_saved(learned, tmp_path):
     [
         ({"word": "petals"}, "`word`"),
         ({"word": "two words"}, "`word`"),
-        ({"initial_word": "unheard"}, "'unheard'"),
-        ({"initial_word": "a flower"}, "`initial_word` must be one word"),
+        ({"initial_word": "unheard"}, "`initial_word` must be a word.*'unheard'"),
+        ({"initial_word": "a flower"}, "`initial_word` must be a word"),
+        ({"initial_word": 3}, "`initial_word` must be a word"),
+        ({"word": "flow", "prompts": ["a flower"] * 3}, "must have the word"),
         ({"images": np.zeros((2, 4, 4, 3), "uint8")}, "model's size"),
         ({"prompts": ["a <x> flower"]}, "one for each of the 3"),
         ({"prompts": ["a flower"] * 3}, "must have the word"),

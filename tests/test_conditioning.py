@@ -106,6 +106,65 @@ def test_guidance_extends_the_line_from_negative_to_positive(positive, negative,
     assert guided == pytest.approx((1 - scale) * negative + scale * positive, abs=1e-9)
 
 
+@given(st.integers(0, 2**31), st.floats(1.5, 20))
+def test_rescaling_takes_back_the_contrast_that_guidance_added(seed, scale):
+    positive, negative = normal(seed, 2, 3, 4, 4, 3)
+    guided = imagegen.guide(positive, negative, np.float32(scale))
+    same, back, half = (
+        ops.convert_to_numpy(imagegen.rescaled(guided, positive, phi)) for phi in (0.0, 1.0, 0.5)
+    )
+    np.testing.assert_array_equal(same, guided)
+    np.testing.assert_allclose(back.std((1, 2, 3)), positive.std((1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(half, (same + back) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_generated_pictures_are_rescaled(model):
+    options = {"guidance_scale": 6.0, "num_steps": 2, "seed": 0}
+    plain = model.generate(NAMES, **options)
+    assert (model.generate(NAMES, guidance_rescale=1.0, **options) != plain).any()
+    for amount in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="`guidance_rescale`"):
+            model.generate(NAMES, guidance_rescale=amount, **options)
+
+
+def test_guidance_is_one_call_of_twice_the_size(model, monkeypatch):
+    sizes, denoise = [], model.denoise
+    monkeypatch.setattr(
+        model, "denoise", lambda noisy, *rest: sizes.append(len(noisy)) or denoise(noisy, *rest)
+    )
+    noisy = ops.convert_to_tensor(normal(0, 2, SIZE, SIZE, 3))
+    guidance = model.guidance(NAMES, guidance_scale=1.0)
+    guided = ops.convert_to_numpy(model._guided(noisy, 0.6, guidance, 1.0))
+    assert sizes == [4]
+    pairs = zip(guidance.positive, guidance.negative, strict=True)
+    both = denoise(ops.concatenate([noisy, noisy]), 0.6, [ops.concatenate(pair) for pair in pairs])
+    np.testing.assert_array_equal(guided, ops.convert_to_numpy(both)[:2])
+
+
+@pytest.mark.parametrize("kind", ["image_to_image", "variations", "inpaint", "outpaint"])
+def test_editing_does_what_prompts_say(model, kind):
+    images = pictures(2)[0]
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[2:6, 3:] = True
+    edit = {
+        "image_to_image": lambda **to: imagegen.image_to_image(model, images, strength=0.9, **to),
+        "variations": lambda **to: imagegen.variations(model, images[0], 2, **to),
+        "inpaint": lambda **to: imagegen.inpaint(model, images, mask, num_resamplings=1, **to),
+        "outpaint": lambda **to: imagegen.outpaint(model, images, 4, num_resamplings=1, **to),
+    }[kind]
+    dark, bright = (edit(prompts=name, num_steps=3, seed=0).astype(int) for name in NAMES)
+    assert abs(dark - bright).max() > 20
+    if kind == "inpaint":
+        np.testing.assert_array_equal(dark[:, ~mask], images[:, ~mask])
+    if kind == "outpaint":
+        np.testing.assert_array_equal(bright[:, 4:-4, 4:-4], images)
+    with pytest.raises(ValueError, match="Did you mean 'dark'"):
+        edit(prompts="drak", num_steps=3, seed=0)
+    if kind != "variations":
+        with pytest.raises(ValueError, match="`prompts`"):
+            edit(prompts=["dark"] * 3, num_steps=3, seed=0)
+
+
 def test_guided_normal_distributions_are_sampled_by_their_product():
     # Two normal distributions of the same variance v, means a and b: guidance of scale w samples
     # from p_a^w p_b^(1 - w), a normal distribution with the mean b + w (a - b) and the variance v.

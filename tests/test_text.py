@@ -47,6 +47,15 @@ def test_case_and_punctuation_say_nothing():
     np.testing.assert_array_equal(plain, loud)
 
 
+def test_one_sentence_in_the_place_of_several_is_refused():
+    with pytest.raises(ValueError, match="`captions` must be several"):
+        imagegen.WordTokenizer.fit("a red flower")
+    with pytest.raises(ValueError, match="`prompts` must be a list"):
+        imagegen.WordTokenizer.fit(CAPTIONS).tokens("a red flower")
+    with pytest.raises(ValueError, match="`length`"):
+        imagegen.WordTokenizer.fit(CAPTIONS, length=0)
+
+
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [

@@ -31,7 +31,7 @@ def some_flowers(number):
     """Flowers on grounds from which blue, green and teal stand out."""
     return [
         dataclasses.replace(
-            imagegen.sample_attributes(rng),
+            imagegen.sample_attributes(rng, upright=True),
             petal_color="blue",
             center_color="white" if GROUNDS[i % 5] != "white" else "yellow",
             background_color=GROUNDS[i % 5],
@@ -75,7 +75,7 @@ assert 25 <= len(model.encoder.tokenizer.words) <= 35
 #
 # $$v^* = \arg\min_v\ \mathbb{E}\,\lVert y - f(x_t, t, c(v)) \rVert^2.$$
 #
-# Here $x_t$ is one of the pictures with noise, $f$ is the network and $y$ its target. What the text encoder
+# Here $x_t$ is one of the pictures with the noise of time $t$, $f$ is the network and $y$ its target. What the text encoder
 # makes of a caption with the new word is $c(v)$. Network and encoder stay as they are. Gradient descent moves
 # $v$ alone.
 #
@@ -89,7 +89,7 @@ for caption in captions:
     print(caption)
 
 # %% [markdown]
-# The angle brackets keep the word apart from those that one might write by chance. It starts from the vector
+# Angle brackets mark the word as new. It starts from the vector
 # of a word that comes near, and 240 steps are enough. Before, we keep what the model paints and the weights
 # that it has, to compare.
 
@@ -97,6 +97,7 @@ for caption in captions:
 unrelated = ["a red flower with five petals on a white background", "seven pink petals"]
 before = model.generate(unrelated, seed=0)
 weights = [np.array(weight) for weight in model.averaged.weights]
+words = np.array(model.averaged_encoder.word_vectors)
 
 concept = imagegen.learn_concept(
     model,
@@ -184,8 +185,8 @@ imagegen.show(
 # ## And nothing else changes
 #
 # Teaching a person a word doesn't make them forget others. Training a network on five pictures would: it would
-# soon paint all petals teal. Here only the vector was free. The weights of the network are the same numbers as
-# before, and prompts without the word give the same pictures, bit for bit:
+# soon paint all petals teal. Here only the vector was free. The weights of the network and the vectors of all
+# other words are the same numbers as before. And prompts without the word give the same pictures, bit for bit:
 
 # %%
 after = model.generate(unrelated, seed=0)
@@ -193,11 +194,17 @@ same_weights = all(
     np.array_equal(old, np.array(new))
     for old, new in zip(weights, model.averaged.weights, strict=True)
 )
+other_words = np.arange(len(words)) != model.encoder.tokens(["<teal>"])[0, 0]
+same_words = np.array_equal(
+    words[other_words], np.array(model.averaged_encoder.word_vectors)[other_words]
+)
 print("same weights: ", same_weights)
+print("same words:   ", same_words)
 print("same pictures:", np.array_equal(before, after))
 
 # %% tags=["hide"]
 assert same_weights
+assert same_words
 assert np.array_equal(before, after)
 
 # %% [markdown]
@@ -246,8 +253,8 @@ plt.show()
 assert {COLORS[i] for i in np.argsort(cosines)[-2:]} == {"green", "blue"}
 
 # %% [markdown]
-# It began at "blue" and moved towards "green". What no word was ever needed for, a vector can't say. The
-# petals of the flowers have patterns, too: some are striped and some are spotted. But captions never told
+# It began at "blue" and moved towards "green". A vector can only ask for what captions have asked for
+# before. The petals of the flowers have patterns, too: some are striped and some are spotted. But captions never told
 # the two apart, so nothing that comes from the text encoder leads to stripes in the network. In a model
 # that read hundreds of millions of captions, there are few such gaps. There, five pictures of a toy are
 # enough to paint it in oil, on the moon, and with a hat on.

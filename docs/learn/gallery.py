@@ -48,8 +48,8 @@ imagegen.show(named, columns=6, titles=prompts)
 
 # %% [markdown]
 # *Guidance* says how firmly the name is followed. At 1 the model paints what it learned. Above, it
-# exaggerates what sets this species apart from flowers in general. Within a column, all pictures begin
-# with the same noise:
+# exaggerates what sets this species apart from flowers in general. At 0 the name is not heard. Within a
+# column, all pictures begin with the same noise:
 
 # %% alt="Five rows of six flowers, one column for each species. From the first row to the last, colours grow stronger and the species clearer."
 scales = [0.0, 1.0, 2.0, 4.0, 8.0]

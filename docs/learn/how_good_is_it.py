@@ -441,7 +441,7 @@ assert to_training > 0.9 * to_held_out
 # ## All presets
 #
 # The same measurements for every preset that learned from handwriting or photographs. A model that takes names of
-# species paints those of the held-out pictures. For a [VAE](latent_spaces.py) there is a better
+# species paints those of the held-out pictures, here without guidance. For a [VAE](latent_spaces.py) there is a better
 # measure than KID. It can say how likely a picture is, or at least give a bound, the *negative ELBO*:
 # the nats that it takes to describe a digit. The fewer, the better. We take digits that were held out
 # of training, in ten parts, whose scatter gives the standard error. Models of drawn flowers are measured

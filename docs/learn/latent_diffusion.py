@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Latent diffusion
 #
-# Every network of this course so far looked at pixels. That is why the pictures are small: with twice the
+# Every diffusion model of pictures so far worked on pixels. That is why the pictures are small: with twice the
 # side, a picture has four times the pixels, and every step of sampling costs four times as much. Stable
 # Diffusion paints pictures of 512 x 512 pixels all the same. It never computes with them. At the end of
 # this chapter you can
@@ -28,7 +28,9 @@ import imagegen
 import numpy as np
 
 autoencoder = imagegen.VAE.from_preset("captioned-64-autoencoder")
-images, captions, attributes = imagegen.datasets.captioned_flowers(200, image_size=64, seed=3)
+images, captions, attributes = imagegen.datasets.captioned_flowers(
+    200, image_size=64, seed=3, upright=True
+)
 latents, _ = autoencoder.encode(images)
 restored = imagegen.to_uint8(autoencoder.decode(latents))
 
@@ -61,7 +63,7 @@ assert read.everything > 0.97
 
 # %% [markdown]
 # The autoencoder was trained as in chapter 1: the restored picture shall be near the original, and a small
-# KL term keeps neighbouring latents alike. The term is small on purpose. With a large one, all latents would
+# KL term makes neighbouring latents decode to similar pictures. The term is small on purpose. With a large one, all latents would
 # look like noise from a standard normal distribution, as the digits' did, and the pictures would be blurs. It
 # need not do that here. Finding out how latents are distributed is the task of the diffusion model.
 #
@@ -103,7 +105,9 @@ print("deviation", latents.std(axis=(0, 1, 2)))
 #
 # Pictures are encoded once, before the training, and the training never sees a pixel.
 # [LatentDiffusion][imagegen.LatentDiffusion] puts the two together: it takes prompts and returns pictures.
-# `recipes/captioned_64.py` is the whole program. Here is what it trained:
+# `recipes/captioned_64.py` is the whole program. Its training doesn't begin from nothing. The network has the
+# shape of `captioned-32`'s, so it takes over those weights, and only what reads and writes latents is new.
+# Here is what it trained:
 
 # %% alt="Eight sharp flowers of 64 pixels, each under its prompt."
 import textwrap
@@ -144,16 +148,17 @@ imagegen.show(np.concatenate([as_colors(noisy), decoded]), titles=titles, column
 # ## What it costs, and what it saves
 #
 # A convolution does the same at every place. Over 64 x 64 pixels it works sixteen times as much as over
-# 16 x 16 places of a latent. To see whether a processor agrees, we time two networks of the same widths and
-# depth on eight pictures. They take turns, and the medians count.
+# 16 x 16 places of a latent. To see whether a processor agrees, we time networks of the same widths and depth
+# on eight pictures. One works on pixels, one on latents, and one on patches of 2 x 2 pixels, as our models of
+# pixels do. They take turns, and the medians count.
 
 # %%
 import statistics
 import time
 
 
-def network(size, channels):
-    return imagegen.UNet(size, [48, 96, 96], 1, channels=channels, norm="group", embedding_dim=64)
+def network(size, **options):
+    return imagegen.UNet(size, [48, 96, 96], 1, norm="group", embedding_dim=64, **options)
 
 
 def one_step(network):
@@ -161,7 +166,11 @@ def one_step(network):
     network.predict_on_batch([samples, np.ones((8, 1, 1, 1), "float32")])
 
 
-contenders = {"pixels": network(64, 3), "latents": network(16, 8)}
+contenders = {
+    "pixels": network(64),
+    "patches": network(64, patch_size=2),
+    "latents": network(16, channels=8),
+}
 seconds = {name: [] for name in contenders}
 for turn in range(6):
     for name, contender in contenders.items():
@@ -169,8 +178,9 @@ for turn in range(6):
         one_step(contender)
         if turn:  # The first turn compiles.
             seconds[name].append(time.perf_counter() - start)
-pixels, in_latents = (statistics.median(times) for times in seconds.values())
+pixels, patches, in_latents = (statistics.median(times) for times in seconds.values())
 print(f"a step among pixels takes {pixels / in_latents:.0f} times as long as one among latents")
+print(f"a step among patches takes {patches / in_latents:.0f} times as long")
 
 # %% tags=["hide"]
 assert pixels / in_latents > 4
@@ -178,8 +188,8 @@ assert pixels / in_latents > 4
 # %% [markdown]
 # The decoder adds its share, but only once a picture, after the last step.
 #
-# Cheaper is easy. Is it as good? The preset `captioned-32` of the last chapter works on pixels, of pictures
-# with a quarter of the area, and has the same network. Both get 64 prompts that name everything. The share
+# Cheaper is easy. Is it as good? The preset `captioned-32` of the last chapter has the same network, and paints
+# pixels: 32 x 32, a quarter of the area. A model of 64 x 64 pixels we have not trained. Both get 64 prompts that name everything. The share
 # of pictures that show what they were told:
 
 # %%
@@ -223,14 +233,15 @@ details = np.concatenate([images[striped, 8:40, 16:48], restored[striped, 8:40, 
 imagegen.show(details, columns=4, scale=4)
 
 # %% [markdown]
-# Above as drawn, below as restored. The spots are there, and their edges are softer. In Stable Diffusion the
+# Above as drawn, below as restored. Spots and stripes are there, with softer edges. In Stable Diffusion the
 # same happens to letters and to faces in the distance. There, a place of the latent stands for 8 x 8 pixels,
-# and a face of 20 pixels has less than three places a side.
+# and a face of 20 pixels has fewer than three places a side.
 #
 # ## Editing
 #
-# Everything from [editing pictures](editing_pictures.py) works on latents too, and takes pictures as before:
-# they are encoded on the way in. A drawing of ours becomes red where the prompt may say so:
+# All ways of editing from [editing pictures](editing_pictures.py) work on latents too, but for enlarging, which
+# needs pixels. Pictures are encoded on the way in. With a prompt, a drawing gets petals of another colour, all
+# over or in its lower half alone:
 
 # %% alt="Three flowers: the original, one repainted by another prompt, and one whose lower half alone was repainted."
 original = images[:1]
@@ -246,6 +257,9 @@ imagegen.show(
     columns=3,
     scale=3,
 )
+
+# %% tags=["hide"]
+assert wanted != captions[0]
 
 # %% [markdown]
 # ## You now know how Stable Diffusion works
@@ -307,7 +321,7 @@ plt.show()
 # | text encoder | two layers, 64 numbers a word | CLIP, 768 numbers a word | two CLIPs and T5, 4,096 numbers a word |
 # | denoiser | U-Net with cross-attention | U-Net with cross-attention | a transformer that pictures and words share |
 # | trained to find | velocity | noise | velocity of a straight path |
-# | learned from | 30,000 drawings | hundreds of millions of pictures with texts | about a billion |
+# | learned from | 75,000 drawings | hundreds of millions of pictures with texts | about a billion |
 #
 # In the words of the [paper][rombach], the autoencoder does the *perceptual compression*: it drops what
 # nobody sees. The diffusion model does the *semantic* one: it learns what pictures are about.

@@ -102,8 +102,9 @@ for name, preset in presets.items():
 Markdown("\n\n".join(cards))
 
 # %% [markdown]
-# What the measurements mean is told in [How good is it?](how_good_is_it.py), which repeats them on
-# fewer pictures. A recipe is a script in the repository that makes the preset anew.
+# [How good is it?](how_good_is_it.py) explains KID and the negative ELBO, and
+# [text to image](text_to_image.py) what is told and obeyed. Figures on those pages come from fewer pictures, so
+# they differ. A recipe is a script in the repository that makes the preset anew.
 #
 # ## Load one by name
 #

@@ -24,7 +24,9 @@ import imagegen
 
 import numpy as np
 
-images, captions, attributes = imagegen.datasets.captioned_flowers(8, image_size=64, seed=3)
+images, captions, attributes = imagegen.datasets.captioned_flowers(
+    8, image_size=64, seed=3, upright=True
+)
 titles = [textwrap.fill(caption, 22) for caption in captions]
 imagegen.show(images, titles=titles, columns=4, scale=2)
 
@@ -32,8 +34,8 @@ imagegen.show(images, titles=titles, columns=4, scale=2)
 # Every second caption names the colour of the centre, and the others don't. None says whether petals
 # are plain, striped or spotted. What captions never name, prompts can't ask for.
 #
-# Prompts are often shorter than captions. So half of the captions that the model learns from leave
-# something out:
+# What we shall ask the model for, a *prompt*, is often shorter than a caption. So a quarter of the captions
+# that it learns from leave something out:
 
 # %%
 rng = np.random.default_rng(0)
@@ -71,8 +73,8 @@ except ValueError as error:
 # $$\text{seen by word } i = \sum_j a_{ij}\, v_j, \qquad
 # a_{ij} = \frac{\exp(q_i \cdot k_j / \sqrt d)}{\sum_l \exp(q_i \cdot k_l / \sqrt d)}.$$
 #
-# The weights $a_{ij}$ are positive and sum to 1. Two such layers, and each word's vector knows the
-# sentence around it. What comes out are the vectors of all words, a *sequence*, and one for the whole
+# Here $d$ is how many numbers a query has. The weights $a_{ij}$ are positive and sum to 1. Four such
+# attentions, *heads*, work side by side. Two such layers, and each word's vector knows the sentence around it. What comes out are the vectors of all words, a *sequence*, and one for the whole
 # sentence, which is the one at "end":
 
 # %%
@@ -88,19 +90,16 @@ print(sequence.shape, sentence.shape)
 # $v$.
 #
 # Which place looks at which word? The weights $a_{ij}$ can be drawn, one map for each word. We take a
-# picture that is half noise, and the layer at 8 x 8 on the way up.
+# flower under noise that is as strong as the signal, and the last layer at 8 x 8. The maps are the mean of
+# its heads.
 
-# %% alt="A noisy flower, its estimate, and how strongly each place looks at each of eight words."
+# %% alt="A flower, the same flower under noise, and how strongly each place looks at each of six words."
 prompt = "a red flower with five petals on a blue background"
 words = prompt.split()
-conditions = model.encode(prompt)
-noisy, clean = list(model.generate_steps([prompt], num_steps=20, seed=1))[9]
-noise_rate, signal_rate = (np.asarray(rate) for rate in model.schedule(np.float32(0.5)))
-inputs = [
-    model.to_samples(noisy),
-    np.full((1, 1, 1, 1), noise_rate),
-    *conditions,
-]
+flower = model.generate([prompt], seed=1)
+noise = np.random.default_rng(0).standard_normal(flower.shape)
+noisy = ((model.to_samples(flower) + noise) * np.sqrt(0.5)).astype("float32")
+inputs = [noisy, np.full((1, 1, 1, 1), np.sqrt(0.5), "float32"), *model.encode(prompt)]
 (*_, maps) = model.averaged.attention_maps(inputs)
 maps = np.asarray(maps)[0]
 
@@ -111,7 +110,10 @@ for word in shown:
     tiles.append(np.repeat((255 * tile / tile.max()).astype("uint8")[..., None], 3, axis=-1))
 tiles = [tile.repeat(4, axis=0).repeat(4, axis=1) for tile in tiles]
 imagegen.show(
-    [noisy[0], clean[0], *tiles], titles=["noisy", "estimate", *shown], columns=4, scale=2
+    [flower[0], model.to_images(noisy)[0], *tiles],
+    titles=["flower", "under noise", *shown],
+    columns=4,
+    scale=2,
 )
 
 # %% [markdown]
@@ -132,9 +134,45 @@ imagegen.show(
 # empty one. So the same network learns two things: what a flower with this caption looks like, and what
 # flowers look like in general. The whole program is `recipes/captioned_32.py` in the repository.
 #
+# One choice makes the data easier: all flowers stand *upright*. One petal points up, give or take 6 degrees.
+# Why does that help? Where noise is strong, the best estimate is a mean over all pictures that the noise may
+# hide. Here are the means of 1,000 flowers with five petals. On the left they are turned at random, on the
+# right they are upright:
+
+# %% alt="Two mean flowers: a round disc without petals, and a star with five petals."
+import dataclasses
+
+
+def mean_flower(**options):
+    """Return the mean of many flowers with five petals and the same colours."""
+    named = {
+        "num_petals": 5,
+        "petal_color": "red",
+        "center_color": "yellow",
+        "background_color": "blue",
+        "pattern": "plain",
+    }
+    flowers = [
+        dataclasses.replace(imagegen.sample_attributes(rng, **options), **named)
+        for _ in range(1000)
+    ]
+    return imagegen.draw_flowers(flowers, 64).mean(axis=0).round().astype("uint8")
+
+
+means = [mean_flower(), mean_flower(upright=True)]
+imagegen.show(means, titles=["any rotation", "upright"], columns=2, scale=2)
+
+# %% [markdown]
+# The left mean is a disc. Nothing in it says "five". The number has to be settled later, petal by petal, as
+# they come out of the noise. Often there is one too many or too few. The right mean says "five" from the
+# first step. An earlier version of this model learned from flowers of any rotation, in a training as long. It
+# counted right in 49% of its pictures. What this one does, we shall measure.
+#
 # ## Prompts
 #
-# A *prompt* is a caption for a picture that doesn't exist yet.
+# A prompt is a caption for a picture that doesn't exist yet. Three things help in writing one. Use words of
+# the vocabulary. Say what matters, because what is left open the model decides. And write as the captions
+# are written, because the model knows no other way.
 
 # %% alt="Eight flowers, each under the prompt that it was painted for."
 prompts = [
@@ -153,7 +191,7 @@ imagegen.show(
 )
 
 # %% [markdown]
-# What a prompt leaves open, the model decides. The last one leaves everything open.
+# The last prompt leaves everything open.
 #
 # Change one word, keep the noise, and only what that word says should change:
 
@@ -202,11 +240,11 @@ print(f"petals' number  {obedience.num_petals:.0%}")
 
 # %% tags=["hide"]
 assert min(obedience.petal_color, obedience.center_color, obedience.background_color) > 0.9
-assert 0.3 < obedience.num_petals < obedience.petal_color
+assert obedience.num_petals > 0.85
 
 # %% [markdown]
-# Colours are easy, and counting is hard. A colour shows on every petal. The number shows only on the
-# whole flower, and one torn petal spoils it.
+# It counts, too. That is more than to paint the right colour: a colour shows on every petal, and the number
+# only on the whole flower.
 
 # %% [markdown]
 # ## Guidance
@@ -246,15 +284,16 @@ titles = [f"w = {scale:g}" if column == 0 else "" for scale in scales for column
 imagegen.show(np.concatenate(guided), titles=titles, columns=8)
 
 # %% [markdown]
-# Guidance has a price: pictures of one prompt grow more alike. *Diversity* goes down. Adherence goes up
-# at first, until too much guidance spoils the pictures. The prompt says nothing of the centre. How many colours does the model choose from? If it
-# takes each colour with the share $p_i$, the number is
+# Guidance has a price: pictures of one prompt grow more alike. Their *diversity* falls. To measure it, we look
+# at the centre, which the prompt leaves open. How many colours does the model use? If it takes each colour
+# with the share $p_i$, the number is
 #
 # $$2^H, \qquad H = -\sum_i p_i \log_2 p_i.$$
 #
 # $H$ is the *entropy* in bits. Six colours in equal shares count as six, and one colour counts as one.
+# Each point of the curve is a guidance scale:
 
-# %% tags=["fold"] alt="With the guidance scale, the share of flowers that are as prompted rises and falls again, and the number of centre colours falls."
+# %% tags=["fold"] alt="A curve of adherence over diversity. Without guidance flowers are varied and not as prompted. From a scale of 1 on nearly all are as prompted, and the larger scales lose colours of the centre."
 import collections
 
 import matplotlib.pyplot as plt
@@ -268,26 +307,24 @@ def num_centers(pictures):
     return 2 ** -(shares * np.log2(shares)).sum()
 
 
-curve = [1.0, 1.5, 2.5, 4.0]
+curve = [0.0, 0.5, 1.0, 3.0, 6.0]
 right, varied = [], []
 for scale in curve:
-    answers = model.generate(asked, guidance_scale=scale, seed=2)
-    right.append(imagegen.prompt_adherence(answers, asked).everything)
+    answers = model.generate(asked[:32], guidance_scale=scale, seed=2)
+    right.append(imagegen.prompt_adherence(answers, asked[:32]).everything)
     varied.append(num_centers(model.generate([prompt] * 48, guidance_scale=scale, seed=6)))
 
 figure, axes = plt.subplots(figsize=(5.2, 3))
-axes.plot(curve, right, "o-", color="tab:blue")
-axes.set(xlabel="guidance scale", ylim=(0, 1.02))
-axes.set_ylabel("all as prompted", color="tab:blue")
-other = axes.twinx()
-other.plot(curve, varied, "s--", color="tab:orange")
-other.set_ylabel("centre colours", color="tab:orange")
-other.set_ylim(0)
+axes.plot(varied, right, "o-", color="tab:blue")
+for scale, x, y in zip(curve, varied, right, strict=True):
+    axes.annotate(f"w = {scale:g}", (x, y), (4, -12), textcoords="offset points", size=8)
+axes.set(xlabel="diversity: colours of the centre", ylabel="all as prompted", ylim=(-0.1, 1.1))
 plt.show()
 
 # %% tags=["hide"]
-assert max(right) > right[0], "guidance makes the model follow its prompts"
-assert varied[-1] < varied[0], "and its pictures more alike"
+assert right[0] < 0.1
+assert max(right) > 0.9, "guidance makes the model follow its prompts"
+assert varied[-1] < varied[2], "and its pictures more alike"
 
 # %% [markdown]
 # ## Negative prompts
@@ -323,19 +360,19 @@ assert still_blue < is_blue.sum()
 # %%
 ends = [
     "a white flower with six petals and a red centre on a blue background",
-    "a red flower with six petals and a white centre on a yellow background",
+    "a red flower with six petals and a white centre on a blue background",
 ]
 frames = imagegen.prompt_walk(model, ends, 22, seed=2, batch_size=11)
 imagegen.Animation(
     frames,
-    alt="A white flower on blue turns into a red one on yellow, and back.",
+    alt="A white flower with a red centre turns into a red one with a white centre, and back.",
     frames_per_second=12,
     there_and_back=True,
     scale=6,
 )
 
 # %% [markdown]
-# Fresh noise for each frame would make it flicker. How much, says the mean change from one frame to the
+# Under fresh noise for each frame it would flicker. We measure that by the mean change from one frame to the
 # next, in levels of 255:
 
 
@@ -349,7 +386,7 @@ flicker = model.generate(conditions, seed=2)
 print(f"one noise: {change(frames):.1f}   fresh noise: {change(flicker):.1f}")
 
 # %% tags=["hide"]
-assert change(frames) < change(flicker) / 2
+assert change(frames) < change(flicker) / 2.5
 
 # %% [markdown]
 # With four prompts, one in each corner, the ways between them fill a square:
@@ -384,12 +421,24 @@ while len(unseen) < 60:
         unseen.append(imagegen.caption(flower, name_center=True))
 answers = model.generate(unseen, seed=3)
 adherence = imagegen.prompt_adherence(answers, unseen)
-print(f"petals {adherence.petal_color:.0%}, background {adherence.background_color:.0%}")
+print("                 petals  centre  background  number")
+for name, told in {"seen in training": obedience, "never seen": adherence}.items():
+    print(
+        f"{name:16}{told.petal_color:7.0%}{told.center_color:8.0%}"
+        f"{told.background_color:12.0%}{told.num_petals:8.0%}"
+    )
+
+# %% alt="Eight flowers in combinations of petals and background that training left out."
+titles = [textwrap.fill(prompt, 22) for prompt in unseen[:8]]
+imagegen.show(answers[:8], titles=titles, columns=4, scale=3)
+
+# %% tags=["hide"]
+assert adherence.petal_color > 0.9
+assert adherence.background_color > 0.9
 
 # %% [markdown]
-# It puts words together that it never met together. But it can't go beyond what they say. A word that it
-# never read is an error. And sentences whose words it knows, but which mean what no training picture
-# shows, it takes for something that it knows:
+# It puts words together that it never met together. But it paints only what it has seen. A word that it
+# never read is an error. Asked in known words for anything else, it paints something familiar:
 
 # %% alt="Three rows of four flowers that miss what their prompts ask for."
 impossible = [
@@ -405,33 +454,91 @@ imagegen.show(
 )
 
 # %% [markdown]
-# No flower came twice on a picture, so two flowers it can't paint. The large models have the same trouble
-# at a larger scale: what was rare in training comes out wrong, however clear the prompt.
+# No training picture had two flowers, so it can't paint two. The large models have the same trouble at a
+# larger scale: what was rare in training comes out wrong, however clear the prompt. Rare can be a number,
+# too. The model saw few flowers with nine to twelve petals. Here it is asked for those:
+
+# %%
+many = []
+while len(many) < 60:
+    flower = imagegen.sample_attributes(rng)
+    if flower.num_petals > 8:
+        many.append(imagegen.caption(flower, name_center=True))
+told = imagegen.prompt_adherence(model.generate(many, seed=3), many)
+print(f"the number is right in {told.num_petals:.0%}")
 #
 # ## On photographs
 #
 # Does the recipe work on photographs? The 4,500 photographs of flowers that this package learns from come
-# with one thing that is like a caption: the name of the species. "A photo of a sunflower" says no more than
-# "sunflower", as every picture is a photo. So the encoder of `flowers-64-species` knows names and nothing
-# else. It is a table with one vector for each, and goes through the same door as sentences do:
+# with one thing that is like a caption: the name of the species. So the encoder of `flowers-64-species` is
+# a table with one vector for each name. The model doesn't care where a vector comes from. So a text encoder
+# can stand in the table's place. This one learns, in seconds, to turn sentences into the vectors of names.
+# Of every fourth name it never reads "a photo of":
+
+# %%
+import keras
+
+photographer = imagegen.DiffusionModel.from_preset("flowers-64-species")
+names = photographer.encoder.names
+(table,) = photographer.encode(names)
+templates = ["{}", "a photo of {}", "a flower called {}"]
+with_article = [f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names]
+read, unread = [], []
+for index, name in enumerate(with_article):
+    for template in templates:
+        is_unread = index % 4 == 0 and "photo" in template
+        (unread if is_unread else read).append((template.format(name), table[index]))
+
+keras.utils.set_random_seed(0)
+tokenizer = imagegen.WordTokenizer.fit([sentence for sentence, _ in read], length=12)
+tokens = keras.Input((12,), dtype="int32")
+_, pooled = imagegen.TextEncoder(tokenizer, dim=64)(tokens)
+reader = keras.Model(tokens, keras.layers.Dense(64)(pooled))
+reader.compile(keras.optimizers.Adam(3e-3), loss="mean_squared_error")
+
+
+def arrays(pairs):
+    return tokenizer.tokens([sentence for sentence, _ in pairs]), np.array([v for _, v in pairs])
+
+
+reader.fit(*arrays(read), epochs=50, verbose=0)
+found = {}
+for kind, pairs in {"it read": read, "it never read": unread}.items():
+    vectors = reader.predict(arrays(pairs)[0], verbose=0)
+    nearest = np.linalg.norm(vectors[:, None] - table, axis=-1).argmin(axis=1)
+    found[kind] = np.mean([(table[i] == v).all() for i, (_, v) in zip(nearest, pairs, strict=True)])
+    print(f"{found[kind]:.0%} of the sentences that {kind} end nearest to their name")
 
 # %% alt="Three rows of eight flowers: sunflowers, roses and passion flowers, as a model of photographs paints them."
-photographer = imagegen.DiffusionModel.from_preset("flowers-64-species")
-names = ["sunflower", "rose", "passion flower"]
-photographs = photographer.generate([name for name in names for _ in range(8)], seed=7)
+asked = ["a photo of a sunflower", "a photo of a rose", "a photo of a passion flower"]
+vectors = reader.predict(tokenizer.tokens(asked), verbose=0)
+photographs = photographer.generate([vectors.repeat(8, axis=0)], seed=7)
 imagegen.show(photographs, columns=8)
+
+# %% tags=["hide"]
+assert found["it read"] > 0.98
+assert found["it never read"] > 0.8
 
 # %% [markdown]
 # That is what two processor cores reach in some hours. Colours and the kind of the petals follow the
 # name. Many flowers are out of shape, and a look at [how good it is](how_good_is_it.py) says by how much.
-# There are about 50 photographs of each species, and no sentence about any of them: that this one is seen
-# from the side, or that two stand in the grass. A model that shall obey such sentences has to read them in
-# training. Stable Diffusion read hundreds of millions.
+# These sentences say no more than names do. There are about 50 photographs of each species, and nobody
+# wrote that this one is seen from the side, or that two stand in the grass. A model that shall obey such
+# sentences has to read them in training. Stable Diffusion read hundreds of millions.
+#
+# ## What we have learnt
+#
+# - A text encoder turns words into vectors, and each place of the picture looks at them.
+# - Captions that are dropped in training make one network conditional and unconditional. Guidance uses the
+#   difference of the two.
+# - A negative prompt takes the place of the empty one.
+# - Where pictures can be read back, adherence is a number.
+# - Words are put together anew, but only in ways that training showed.
 #
 # ## Try it
 #
 # - Which colours of petals does the model choose when the prompt says nothing of them? Count 200.
-# - Guide *towards* "three petals" and *away from* "eight petals" at once. Does it help the number?
+# - Paint the 64 prompts at the guidance scales 1 and 8. Which suffers first, the colours or the number?
 # - Set `guidance_rescale=0.7` at a scale of 8. What does it give back?
 # - Train a model of your own with `recipes/captioned_32.py`, without dropping captions
 #   (`prompt_dropout=0`). What becomes of guidance?

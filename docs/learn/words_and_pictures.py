@@ -112,7 +112,7 @@ assert (similarity.argmax(axis=1) == np.arange(8)).all()
 assert np.diag(similarity).min() > similarity[~np.eye(8, dtype=bool)].mean() + 0.3
 
 # %% [markdown]
-# Each row is a picture, each column a caption. Their own one, on the diagonal, is the brightest.
+# Each row is a picture, each column a caption. Its own caption, on the diagonal, is the brightest.
 #
 # ## Learning by contrast
 #
@@ -427,7 +427,7 @@ assert np.mean(np.sum(moved * of_texts, axis=1)) > 0.9
 # we can switch the words out, and put a *picture* in their place: its embedding, moved over the gap. Each
 # noise then gives another flower like it.
 
-# %% alt="Four rows: a drawn flower, and beside it five painted ones, rougher, most of them in its colours; some have lost petals."
+# %% alt="Four rows: a drawn flower, and beside it five painted ones, rougher and upright, in its colours; many have another number of petals."
 painter = imagegen.DiffusionModel.from_preset("clip-flowers-32")
 
 originals = images[8:12]
@@ -438,10 +438,11 @@ for original in originals:
 imagegen.show(np.stack(shown), columns=6, scale=3)
 
 # %% [markdown]
-# The first of each row is the drawing, the others are variations. No word was said. They are rough, and
-# some flowers lose petals. How much of the picture comes through? We let [read_flowers][imagegen.read_flowers] look at a variation of each of 64
-# pictures, once with the step over the gap, once without, and for comparison at pictures painted from the
-# captions:
+# The first of each row is the drawing, the others are variations. No word was said. They are rough. They stand
+# upright, because the painter learned from upright flowers alone, and many have another number of petals. How
+# much of the picture comes through? We let [read_flowers][imagegen.read_flowers] look at a variation of each
+# of 64 pictures, once with the step over the gap, once without, and for comparison at pictures painted from
+# the captions:
 
 # %%
 conditions = {

@@ -23,7 +23,7 @@ _ATTRIBUTES = ("petal_color", "center_color", "background_color", "num_petals")
 # darkest stripes keep half. Less is black, or the grey that would pass for white.
 _MAX_TINT_DISTANCE, _MIN_BRIGHTNESS = 0.25, 0.4
 # Where to look, in halves of the picture's side: no flower reaches beyond 0.95, and the centre's
-# radius is from 0.175 to 0.276. Petals cross the whole ring between.
+# radius is from 0.175 to 0.276. Petals lie in the ring between.
 _CENTER, _PETALS, _BACKGROUND = (0.0, 0.15), (0.32, 0.72), (1.02, np.inf)
 # The share of the pixels there that must agree on a colour. Of 2,000 drawings at 32 pixels, with
 # blur, noise, shift and tint all at once, the least were 0.75, 0.22 and 0.91.

@@ -26,6 +26,8 @@ COLORS = {
 PATTERNS = ("plain", "stripes", "spots")
 MIN_PETALS, MAX_PETALS = 3, 12
 MIN_SIZE, MAX_SIZE = 0.7, 0.95
+# Up is three quarters of a turn clockwise from the right.
+_UPRIGHT = 1.5 * math.pi - 0.1, 1.5 * math.pi + 0.1
 _COUNTS = ["three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _PALETTE = np.array(list(COLORS.values()), "float32")
 _INDEX = {name: index for index, name in enumerate(COLORS)}
@@ -93,20 +95,24 @@ class CaptionedFlowers(NamedTuple):
     attributes: list[FlowerAttributes]
 
 
-def captioned_flowers(num_images: int, *, image_size: int = 32, seed: int = 0) -> CaptionedFlowers:
+def captioned_flowers(
+    num_images: int, *, image_size: int = 32, seed: int = 0, upright: bool = False
+) -> CaptionedFlowers:
     """Draws flowers with random attributes and writes their captions.
 
     Every second caption, at random, names the colour of the centre: "a red flower with five petals
     and a yellow centre on a blue background". The others leave it out: "a red flower with five
     petals on a blue background". Patterns are never named.
 
-    Picture `i` depends on `seed`, `i` and `image_size` alone, not on how many are drawn.
+    Picture `i` depends on `seed`, `i`, `image_size` and `upright` alone, not on how many are drawn.
 
     Args:
         num_images: How many, at least 1.
         image_size: Height and width of the images, in pixels, at least 1. Twelve petals can be
             counted from 32 on.
         seed: The same seed gives the same pictures; at least 0.
+        upright: Whether the first petal of every flower points up, give or take 6 degrees, instead
+            of anywhere.
 
     Returns:
         `CaptionedFlowers(images, captions, attributes)`: uint8 of shape `(num_images, image_size,
@@ -130,16 +136,17 @@ def captioned_flowers(num_images: int, *, image_size: int = 32, seed: int = 0) -
     attributes, captions = [], []
     for index in range(num_images):
         rng = np.random.default_rng([seed, index])
-        attributes.append(sample_attributes(rng))
+        attributes.append(sample_attributes(rng, upright=upright))
         captions.append(caption(attributes[-1], name_center=rng.random() < 0.5))
     return CaptionedFlowers(draw_flowers(attributes, image_size), captions, attributes)
 
 
-def sample_attributes(rng: np.random.Generator) -> FlowerAttributes:
+def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> FlowerAttributes:
     """Draws attributes at random, each choice as likely as any other.
 
     Args:
         rng: Where the random numbers come from.
+        upright: Whether the first petal points up, give or take 6 degrees, instead of anywhere.
 
     Returns:
         The attributes of one flower.
@@ -161,7 +168,7 @@ def sample_attributes(rng: np.random.Generator) -> FlowerAttributes:
         center_color=str(center),
         background_color=str(background),
         pattern=PATTERNS[rng.integers(len(PATTERNS))],
-        rotation=float(rng.uniform(0, 2 * math.pi)),
+        rotation=float(rng.uniform(*_UPRIGHT if upright else (0, 2 * math.pi))),
         size=float(rng.uniform(MIN_SIZE, MAX_SIZE)),
         variation=int(rng.integers(2**32)),
     )

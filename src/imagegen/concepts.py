@@ -1,6 +1,7 @@
 """Textual inversion: a new word, learned from a few pictures while nothing else changes."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from imagegen.images import as_pictures
 import keras
 import numpy as np
 from keras import ops
+from tqdm import tqdm
 
 TEMPLATES = (
     "a {} flower",
@@ -28,13 +30,33 @@ class Concept:
     Args:
         word: The word.
         vector: What it means: float32 `(dim,)`, `dim` being that of the text encoder.
+
+    Example:
+        ```python
+        import tempfile
+        from pathlib import Path
+
+        import imagegen
+        import numpy as np
+
+        path = Path(tempfile.mkdtemp()) / "spots.json"
+        imagegen.Concept("<spots>", np.ones(4, "float32")).save(path)
+        assert imagegen.Concept.load(path).word == "<spots>"
+        ```
     """
 
     word: str
     vector: np.ndarray
 
     def save(self, path: str | Path) -> None:
-        """Writes the word to a JSON file of a few kilobytes."""
+        """Writes the word to a JSON file of a few kilobytes.
+
+        Args:
+            path: The file, which is replaced.
+
+        Raises:
+            OSError: If it can't be written.
+        """
         content = {"word": self.word, "vector": [float(number) for number in self.vector]}
         Path(path).write_text(json.dumps(content), "utf-8")
 
@@ -42,7 +64,14 @@ class Concept:
     def load(cls, path: str | Path) -> "Concept":
         """Reads a word from a file.
 
+        Args:
+            path: What `save` wrote.
+
+        Returns:
+            The word and its vector.
+
         Raises:
+            OSError: If there is no such file.
             ValueError: If the file holds no concept.
         """
         try:
@@ -56,7 +85,8 @@ def add_concept(model: Any, concept: Concept) -> None:
     """Teaches a model a word that was learned before.
 
     Args:
-        model: A `DiffusionModel` with a `TextEncoder` that has a spare word.
+        model: A `DiffusionModel` with a `TextEncoder` that has a spare word, or a
+            `LatentDiffusion` of one.
         concept: The word, learned with the same model.
 
     Raises:
@@ -111,8 +141,8 @@ def learn_concept(
     Network, encoder and every other word stay as they are, bit for bit.
 
     Args:
-        model: A trained `DiffusionModel` with a `TextEncoder` that has a spare word. It knows the
-            word afterwards.
+        model: A trained `DiffusionModel` with a `TextEncoder` that has a spare word, or a
+            `LatentDiffusion` of one. It knows the word afterwards.
         images: Three to five pictures are enough: uint8, or floats from 0 to 1, `(num_images,
             height, width, 3)`, of the model's size.
         word: The new word. Angle brackets keep it apart from others: `"<stripes>"`.
@@ -165,9 +195,11 @@ def learn_concept(
     seed = check_integer(seed, "seed", minimum=0)
     samples = model.to_samples(pictures)
     tokenizer = encoders[0].tokenizer
+    if initial_word not in tokenizer.words:
+        raise ValueError(
+            f"`initial_word` must be a word that the model knows. Received: {initial_word!r}"
+        )
     start = tokenizer.tokens([initial_word])[0, 0]
-    if len(initial_word.split()) != 1:
-        raise ValueError(f"`initial_word` must be one word. Received: {initial_word!r}")
     pairs = captioned(word, len(pictures), prompts, TEMPLATES)
     # Read before the word is added: a caption that can't be read leaves the model alone.
     trial = type(tokenizer)(**tokenizer.get_config())
@@ -175,7 +207,7 @@ def learn_concept(
     tokens = trial.tokens([caption for _, caption in pairs])
 
     learner = _WordLearner(
-        model, token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
+        _reader(model), token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
     )
     chosen = np.random.default_rng(seed).integers(len(pairs), size=(num_steps, batch_size))
     which = np.array([index for index, _ in pairs])
@@ -210,7 +242,9 @@ class Learner(keras.Model):
     ) -> np.ndarray:
         """Trains on batches `chosen` `(num_steps, batch_size)` of pairs; returns the vector."""
         self.compile(keras.optimizers.Adam(learning_rate))
-        self.fit(_Pairs(samples, tokens, chosen), shuffle=False, verbose=0)
+        with tqdm(total=len(chosen), desc="learn the word", delay=1, leave=False) as bar:
+            count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: bar.update())
+            self.fit(_Pairs(samples, tokens, chosen), shuffle=False, verbose=0, callbacks=[count])
         return ops.convert_to_numpy(self.vector)
 
 
@@ -260,16 +294,22 @@ def captioned(
             f"`prompts` must be one for each of the {num_images} pictures. Received: {len(prompts)}"
         )
     for prompt in prompts:
-        if word not in prompt:
+        if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt):
             raise ValueError(f"`prompts` must have the word {word!r}. Received: {prompt!r}")
     return list(enumerate(prompts))
 
 
+def _reader(model: Any) -> Any:
+    """The model itself, or the one that works on its latents."""
+    return getattr(model, "model", model)
+
+
 def _encoders(model: Any) -> list[Any]:
-    encoders = [getattr(model, "encoder", None), getattr(model, "averaged_encoder", None)]
+    reader = _reader(model)
+    encoders = [getattr(reader, "encoder", None), getattr(reader, "averaged_encoder", None)]
     if not all(hasattr(encoder, "word_vectors") for encoder in encoders):
         raise ValueError(
-            "`model` must be a DiffusionModel with a TextEncoder. "
+            "`model` must be a DiffusionModel with a TextEncoder, or a LatentDiffusion of one. "
             f"Received: {type(model).__name__} with the encoder {encoders[0]!r}"
         )
     return encoders

@@ -32,6 +32,8 @@ class WordTokenizer:
 
     Attributes:
         words: The vocabulary, as a list. Word i has the token i + 2.
+        length: Tokens in a sentence.
+        num_spare_words: How many words `add_word` could add at first.
         num_tokens: How many different tokens there can be.
 
     Raises:
@@ -68,14 +70,19 @@ class WordTokenizer:
 
         Returns:
             The tokenizer.
+
+        Raises:
+            ValueError: If `captions` is one sentence or has no word, or a number is out of range.
         """
+        if isinstance(captions, str):
+            raise ValueError(f"`captions` must be several sentences. Received: {captions!r}")
         sentences = [_split(caption) for caption in captions]
         counts = Counter(word for sentence in sentences for word in sentence)
         if not counts:
             raise ValueError("`captions` must have at least one word. Received: none")
         words = sorted(counts, key=lambda word: (-counts[word], word))
         needed = 1 + max(map(len, sentences))
-        return cls(words, length or needed, num_spare_words=num_spare_words)
+        return cls(words, needed if length is None else length, num_spare_words=num_spare_words)
 
     def tokens(self, prompts: Sequence[str]) -> np.ndarray:
         """Returns the tokens of sentences.
@@ -89,6 +96,8 @@ class WordTokenizer:
         Raises:
             ValueError: If a word is unknown or a sentence is too long.
         """
+        if isinstance(prompts, str):
+            raise ValueError(f"`prompts` must be a list of sentences. Received: {prompts!r}")
         tokens = np.full((len(prompts), self.length), _PADDING, "int32")
         for row, prompt in zip(tokens, prompts, strict=True):
             if not isinstance(prompt, str):
