@@ -110,8 +110,9 @@ def test_guidance_extends_the_line_from_negative_to_positive(positive, negative,
 def test_rescaling_takes_back_the_contrast_that_guidance_added(seed, scale):
     positive, negative = normal(seed, 2, 3, 4, 4, 3)
     guided = imagegen.guide(positive, negative, np.float32(scale))
+    tensors = [ops.convert_to_tensor(array) for array in (guided, positive)]
     same, back, half = (
-        ops.convert_to_numpy(imagegen.rescaled(guided, positive, phi)) for phi in (0.0, 1.0, 0.5)
+        ops.convert_to_numpy(imagegen.rescaled(*tensors, phi)) for phi in (0.0, 1.0, 0.5)
     )
     np.testing.assert_array_equal(same, guided)
     np.testing.assert_allclose(back.std((1, 2, 3)), positive.std((1, 2, 3)), rtol=1e-4)
