@@ -254,10 +254,11 @@ assert {COLORS[i] for i in np.argsort(cosines)[-2:]} == {"green", "blue"}
 
 # %% [markdown]
 # It began at "blue" and moved towards "green". A vector can only ask for what captions have asked for
-# before. The petals of the flowers have patterns, too: some are striped and some are spotted. But captions never told
-# the two apart, so nothing that comes from the text encoder leads to stripes in the network. In a model
-# that read hundreds of millions of captions, there are few such gaps. There, five pictures of a toy are
-# enough to paint it in oil, on the moon, and with a hat on.
+# before. In the drawings that the model learned from, petals are plain, striped or spotted, and no caption says
+# which. So the model paints something between the three. A word learned from five striped flowers, and one
+# learned from five plain ones, paint the same mottled petals. In a model that read hundreds of millions of
+# captions, there are few such gaps. There, five pictures of a toy are enough to paint it in oil, on the moon,
+# and with a hat on.
 #
 # ## What we have learnt
 #
