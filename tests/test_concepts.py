@@ -129,6 +129,17 @@ def test_a_model_keeps_its_word_when_it_is_saved(learned, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow(reason="compiles the shipped painter of latents, for training and for sampling")
+def test_a_painter_of_latents_learns_a_word_and_keeps_the_others():
+    painter = imagegen.LatentDiffusion.from_preset("captioned-64")
+    images = imagegen.datasets.captioned_flowers(3, image_size=64, seed=1, upright=True).images
+    options = {"num_steps": 2, "seed": 0}
+    before = painter.generate(["a red flower"], **options)
+    imagegen.learn_concept(painter, images, "<new>", initial_word="blue", num_steps=3, batch_size=3)
+    np.testing.assert_array_equal(painter.generate(["a red flower"], **options), before)
+    assert (painter.generate(["a <new> flower"], **options) != before).any()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
