@@ -52,6 +52,18 @@ class FlowerAttributes:
 
     Raises:
         ValueError: When an attribute is out of range, or two of the colours are the same.
+
+    Example:
+
+        ```python
+        import dataclasses
+
+        from imagegen.captioned import FlowerAttributes
+
+        flower = FlowerAttributes(5, "red", "yellow", "blue")
+        striped = dataclasses.replace(flower, pattern="stripes")
+        assert striped.num_petals == 5
+        ```
     """
 
     num_petals: int

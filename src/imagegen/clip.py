@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
@@ -220,7 +221,7 @@ class CLIP(keras.Model):
         self.built = True
 
     @classmethod
-    def from_preset(cls, name: str) -> Self:
+    def from_preset(cls, name: str | Path) -> Self:
         """Loads a trained model.
 
         Args:

@@ -142,11 +142,30 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         self.model.guiding_scale = guiding_scale
 
     def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
-        """Returns the clean latents that `model` sees in noisy ones, both normalized."""
+        """Returns the clean latents that `model` sees in noisy ones.
+
+        Args:
+            noisy: Normalized noisy latents `(batch, *sample_shape)`, float32.
+            time: The diffusion time in `[0, 1]`, a scalar or one a sample, `(batch,)`.
+            conditions: What `encode` returned for one prompt a sample. `None` is the empty prompt.
+
+        Returns:
+            Normalized clean latents, float32 of the shape of `noisy`.
+        """
         return self.model.denoise(noisy, time, conditions)
 
     def encode(self, prompts: Any) -> list[np.ndarray]:
-        """Returns what prompts become before the network of `model` sees them."""
+        """Returns what prompts become before the network of `model` sees them.
+
+        Args:
+            prompts: A prompt or several, or their tokens.
+
+        Returns:
+            float32 arrays `(num_prompts, ...)`, one for each further input of the network.
+
+        Raises:
+            ValueError: If `model` has no encoder, or the encoder doesn't know a prompt.
+        """
         return self.model.encode(prompts)
 
     def guidance(self, *arguments: Any, **options: Any) -> Guidance:

@@ -28,8 +28,10 @@ def prompt_walk(
 ) -> np.ndarray:
     """Walks from prompt to prompt through what the model takes them for.
 
-    The prompts are encoded, and the way between two of them is a great circle. All frames begin
-    with the same noise, so that only the prompt changes from one to the next.
+    The prompts are encoded, and the way between two codes is that of [slerp][imagegen.slerp],
+    along a great circle.
+
+    All frames begin with the same noise, so that only the prompt changes from one to the next.
 
     Args:
         model: A model that takes prompts.
@@ -60,6 +62,10 @@ def prompt_walk(
         frames = imagegen.prompt_walk(model, ["sunflower", "rose"], 3, num_steps=4, seed=0)
         assert frames.shape == (3, 64, 64, 3)
         ```
+
+    Reference:
+        Shoemake, [Animating Rotation with Quaternion
+        Curves](https://doi.org/10.1145/325165.325242), 1985, for the way along a great circle.
     """
     check_integer(num_frames, "num_frames", minimum=2)
     ends = model.encode(_listed(prompts, 2))
@@ -143,8 +149,9 @@ def prompt_grid(
 ) -> np.ndarray:
     """Spreads four prompts over a square, one in each corner.
 
-    Rows go from the left prompts to the right ones, and columns from the upper to the lower ones.
-    All pictures begin with the same noise.
+    Rows go from the left prompts to the right ones, and columns from the upper to the lower ones,
+    both along great circles, as in `prompt_walk`: first along the row, above and below, and then
+    down between the two. All pictures begin with the same noise.
 
     Args:
         model: A model that takes prompts.
