@@ -3,7 +3,7 @@
     python benchmarks/flowers_quality.py flowers-64 --num-images 1000
     python benchmarks/flowers_quality.py flowers-64 --species --guidance-scale 3
     python benchmarks/flowers_quality.py flowers-64 --sampler ddpm --steps 128 --even-times \
-        --guiding-scale 1.2
+        --guiding-scale 1.1
     python benchmarks/flowers_quality.py flowers-64 --sampler ddpm --steps 100 --even-times \
         --species --guidance-scale 2
 

@@ -165,3 +165,10 @@ def test_the_cache_depends_on_package_backend_and_data(chapters, tmp_path, monke
     monkeypatch.setenv("IMAGEGEN_DATA", "elsewhere")
     seen.append(chapters.fingerprint())
     assert len(set(seen)) == 4
+
+
+def test_the_page_about_quality_has_the_record_of_its_benchmark():
+    root = MACHINERY.parents[1]
+    record = (root / "benchmarks" / "flowers_training.csv").read_text("utf-8")
+    page = (root / "docs" / "learn" / "how_good_is_it.py").read_text("utf-8")
+    assert f'RECORD = """\\\n{record}"""' in page
