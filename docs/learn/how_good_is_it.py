@@ -538,7 +538,7 @@ model.schedule, own_scale = even_times, model.guiding_scale
 model.guiding_scale = 1.1
 in_128 = model.generate(16, num_steps=128, sampler=imagegen.DDPM(), seed=2)
 model.guiding_scale = own_scale
-imagegen.show(np.concatenate([in_16, in_128]), columns=8)
+imagegen.show(np.concatenate([in_16, in_128]), columns=8, scale=2)
 
 # %% [markdown]
 # KID can't tell you how much better that is, for what it sees best is texture. Look at whole flowers, and
@@ -586,6 +586,9 @@ axes.set(
     xscale="log",
     yscale="log",
 )
+for axis, ticks in ((axes.xaxis, (10, 30, 100, 200)), (axes.yaxis, (0.02, 0.05, 0.1, 0.2, 0.3))):
+    axis.set_ticks(ticks, [str(tick) for tick in ticks])
+axes.minorticks_off()
 axes.legend()
 plt.show()
 
@@ -594,7 +597,7 @@ book, preset = (np.array(lines[name]).T for name in ("book", "preset"))
 at_cost = {}
 for cost in (30, 60, 120):
     at_cost[cost] = theirs, ours = [
-        np.exp(np.interp(np.log(cost), np.log(line[0]), np.log(line[1]))) for line in (book, preset)
+        np.exp(np.interp(np.log(cost), *np.log(line[:2]))) for line in (book, preset)
     ]
     print(f"{cost:3} units: the book's {theirs:.3f}, the preset's {ours:.3f}")
 
