@@ -4,8 +4,6 @@
     python benchmarks/flowers_quality.py flowers-64 --species --guidance-scale 3
     python benchmarks/flowers_quality.py flowers-64 --sampler ddpm --steps 128 --even-times \
         --guiding-scale 1.1
-    python benchmarks/flowers_quality.py flowers-64 --sampler ddpm --steps 100 --even-times \
-        --species --guidance-scale 2
 
 The model is a preset's name or the path of a `.keras` file. With `--species` it is told to paint
 those of the held-out photographs, and without it paints what it likes. Pictures come in batches of

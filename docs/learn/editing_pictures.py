@@ -383,9 +383,13 @@ imagegen.show(np.concatenate([frames, fade]), columns=6)
 # the noise shows one, all the way.
 
 # %% tags=["hide"]
-# The model has learnt from photographs, and comes back less exactly to drawings that stand in for them.
-ends = np.abs(frames[[0, -1]].astype(float) - images[[2, 3]]).mean()
-assert ends < np.abs(frames[[-1, 0]].astype(float) - images[[2, 3]]).mean() / 4
+ends, others = (
+    np.abs(frames[which].astype(float) - images[[2, 3]]).mean(axis=(1, 2, 3))
+    for which in ([0, -1], [-1, 0])
+)
+assert (ends < others / 4).all()
+if len(flowers.names) == 102:  # It learned from photographs, not from drawings in their place.
+    assert (ends < 4).all()
 
 # %% [markdown]
 # **What it can't do.** The way back to the noise leads through what the model believes. A picture

@@ -25,8 +25,7 @@ imagegen.show(meadow, columns=10)
 
 # %% [markdown]
 # Count for yourself. We see no flower in about nine of them.
-
-# %% [markdown]
+#
 # ## By name
 #
 # The preset `flowers-64-species` was told the species of each photograph. So it can be asked for one.
