@@ -6,8 +6,11 @@ The flowers are drawn, so that nobody's time goes into collecting and everything
 known. They stand upright: an earlier recipe, as long as this one, had flowers of any rotation, and
 its model counted petals right in half of its pictures. Of nine to twelve petals, hard to tell apart
 at this size, a quarter is kept. Three quarters of the captions name all that captions name; the
-others leave some of it open, as prompts do. Five combinations of petals and background never occur:
-`HELD_OUT`. What the model makes of them shows whether it understood the words one by one.
+others leave some of it open, as prompts do. None names the pattern of the petals. But every second
+caption says where the flower grows, and in each place one pattern prevails. So words have something
+to do with patterns: without that, no word could be learned for one. Five combinations of petals and
+background never occur: `HELD_OUT`. What the model makes of them shows whether it understood the
+words one by one.
 
 After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
@@ -47,13 +50,15 @@ def drawings(num_images: int, image_size: int, seed: int) -> tuple[np.ndarray, l
         is_held_out = (drawn.petal_color, drawn.background_color) in HELD_OUT
         if not is_held_out and (drawn.num_petals <= 8 or rng.random() < 0.25):
             attributes.append(drawn)
-    captions = [
-        imagegen.partial_caption(drawn, rng)
-        if rng.random() < 0.25
-        else imagegen.caption(drawn, name_center=bool(rng.random() < 0.5))
-        for drawn in attributes
-    ]
+    captions = [describe(drawn, rng) for drawn in attributes]
     return imagegen.draw_flowers(attributes, image_size), captions
+
+
+def describe(drawn: imagegen.FlowerAttributes, rng: np.random.Generator) -> str:
+    habitat = imagegen.sample_habitat(drawn, rng) if rng.random() < 0.5 else None
+    if rng.random() < 0.25:
+        return imagegen.partial_caption(drawn, rng, habitat=habitat)
+    return imagegen.caption(drawn, name_center=bool(rng.random() < 0.5), habitat=habitat)
 
 
 def build_model(captions: list[str], steps: int) -> imagegen.DiffusionModel:
@@ -76,7 +81,8 @@ def build_model(captions: list[str], steps: int) -> imagegen.DiffusionModel:
         encoder=imagegen.TextEncoder(tokenizer, dim=64),
         # Flat colours shine through much noise. The number of petals is decided where noise is 2 to
         # 10 times as strong as signal, and the plain schedule spends a quarter of its time there.
-        schedule=imagegen.ShiftedCosineSchedule(32, base_size=10),
+        # Patterns come out later, where there is less noise.
+        schedule=imagegen.ShiftedCosineSchedule(32, base_size=16),
         prediction=imagegen.VelocityPrediction(),
         loss="mean_squared_error",
         averaging=0.9995,

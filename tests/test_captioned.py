@@ -10,12 +10,15 @@ from pathlib import Path
 
 from imagegen.captioned import (
     COLORS,
+    HABITATS,
     PATTERNS,
     FlowerAttributes,
     caption,
     captioned_flowers,
     draw_flowers,
+    partial_caption,
     sample_attributes,
+    sample_habitat,
 )
 
 import numpy as np
@@ -27,7 +30,8 @@ from scipy.ndimage import map_coordinates, uniform_filter1d
 NAMES = list(COLORS)
 COUNTS = "three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 CAPTION = re.compile(
-    r"(an?) (\w+) flower with (\w+) petals(?: and (an?) (\w+) centre)? on (an?) (\w+) background"
+    r"(an?) (\w+)(?: meadow| coastal| alpine)? flower with (\w+) petals(?: and (an?) (\w+) centre)?"
+    r" on (an?) (\w+) background"
 )
 
 flowers = st.integers(0, 2**32 - 1).map(lambda seed: sample_attributes(np.random.default_rng(seed)))
@@ -102,6 +106,43 @@ def test_captions_name_all_but_the_pattern(flower, name_center):
         assert caption(other, name_center=name_center) == text
 
 
+@settings(max_examples=50, deadline=None)
+@given(flower=flowers, habitat=st.sampled_from([None, *HABITATS]), seed=st.integers(0, 99))
+def test_captions_say_where_a_flower_grows_when_told_to(flower, habitat, seed):
+    complete = caption(flower, habitat=habitat)
+    partial = partial_caption(flower, np.random.default_rng(seed), habitat=habitat)
+    for text in (complete, partial):
+        named = [place for place in HABITATS if place in text.split()]
+        assert named == ([habitat] if habitat and "flower" in text else [])
+        assert re.search(r"\ban [^aeiou]|\ba [aeiou]", text) is None
+    without = complete.replace(f" {habitat} ", " ") if habitat else complete
+    assert without == caption(flower)
+
+
+def test_some_partial_captions_say_nothing_but_where_a_flower_grows():
+    flower = FlowerAttributes(5, "red", "yellow", "blue")
+    rng = np.random.default_rng(0)
+    said = Counter(partial_caption(flower, rng, habitat="alpine") for _ in range(2000))
+    # One single phrase in seven, of one caption in five; and all four left out.
+    assert 0.02 < said["an alpine flower"] / 2000 < 0.05
+
+
+def test_four_of_five_flowers_grow_where_their_pattern_is_at_home():
+    rng = np.random.default_rng(0)
+    flowers = [sample_attributes(rng) for _ in range(6000)]
+    pairs = Counter((HABITATS[sample_habitat(one, rng)], one.pattern) for one in flowers)
+    for home, pattern in itertools.product(PATTERNS, repeat=2):
+        share = pairs[home, pattern] / 2000
+        assert abs(share - (0.8 if home == pattern else 0.1)) < 0.05
+
+
+def test_a_habitat_that_does_not_exist_is_refused():
+    flower = FlowerAttributes(5, "red", "yellow", "blue")
+    for write in (caption, lambda *a, **k: partial_caption(*a, np.random.default_rng(0), **k)):
+        with pytest.raises(ValueError, match=r"`habitat` must .*Received: "):
+            write(flower, habitat="lunar")
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**63), counts=st.tuples(st.integers(1, 20), st.integers(1, 20)))
 def test_flower_i_does_not_depend_on_how_many_are_drawn(seed, counts):
@@ -168,8 +209,11 @@ def test_the_painters_learn_from_upright_flowers_of_few_petals_and_not_of_all_co
     assert not {(petal, ground) for _, petal, *_, ground in complete} & set(recipe.HELD_OUT)
     many = sum(COUNTS.index(count) > 5 for _, _, count, *_ in complete)
     assert 0.1 < many / len(complete) < 0.18  # A quarter of 4 in 10, of 0.6 + 0.1 that are kept.
-    (flower,), _ = recipe.drawings(1, 64, seed=0)
-    assert nearest_name(pixels_at(flower, 0.55, np.array([1.5 * np.pi]))) in captions[0]
+    assert 0.35 < sum(bool(set(text.split()) & set(HABITATS)) for text in captions) / 2000 < 0.5
+    for flower, text in zip(*recipe.drawings(20, 64, seed=0), strict=True):
+        if CAPTION.fullmatch(text):
+            upper = nearest_name(pixels_at(flower, 0.55, np.array([1.5 * np.pi])))
+            assert upper == text.split()[1]
 
 
 def test_colors_are_far_apart():

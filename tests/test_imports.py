@@ -40,6 +40,7 @@ ALLOWED = {
     "layers": "",
     "metrics": "",
     "networks": "layers _weights",
+    "patterns": "adherence captioned",
     "predictions": "schedules",
     "presets": "_download",
     "samplers": "schedules",

@@ -9,14 +9,15 @@
 # - say what changes in the model, and prove that nothing else does,
 # - use the word in any prompt, keep it in a small file, and measure whether it works.
 #
-# ## A colour without a name
+# ## A pattern without a name
 #
-# The flowers that the model learned from have petals in eight colours. Teal, between blue and green, is not
-# among them. Here are five flowers in teal: each is drawn twice, once in blue and once in green, and the two
-# drawings are mixed.
+# The flowers that the model learned from have petals of three kinds. Some are plain, some have two dark stripes
+# across each petal, and some have a dark spot. No caption says which. Here are five striped flowers and five
+# spotted ones:
 
-# %% alt="Five flowers with teal petals, on yellow, white, red, pink and orange."
+# %% alt="A row of five flowers with striped petals, and a row of five with a spot on each petal."
 import dataclasses
+import textwrap
 
 import imagegen
 
@@ -24,50 +25,44 @@ import numpy as np
 
 model = imagegen.DiffusionModel.from_preset("captioned-32")
 rng = np.random.default_rng(0)
-GROUNDS = ["yellow", "white", "red", "pink", "orange"]
 
 
-def some_flowers(number):
-    """Flowers on grounds from which blue, green and teal stand out."""
+def some_flowers(number, pattern="plain"):
+    """Flowers at random, with three to eight petals of one pattern."""
     return [
         dataclasses.replace(
             imagegen.sample_attributes(rng, upright=True),
-            petal_color="blue",
-            center_color="white" if GROUNDS[i % 5] != "white" else "yellow",
-            background_color=GROUNDS[i % 5],
-            num_petals=int(rng.integers(4, 8)),
+            num_petals=int(rng.integers(3, 9)),
+            pattern=pattern,
         )
-        for i in range(number)
+        for _ in range(number)
     ]
 
 
-def in_color(flowers, *colors):
-    """Draw flowers with petals of one colour, or mixed from two."""
-    drawn = [
-        imagegen.draw_flowers([dataclasses.replace(f, petal_color=color) for f in flowers])
-        for color in colors
-    ]
-    return np.mean(drawn, axis=0).round().astype("uint8")
-
-
-flowers = some_flowers(5)
-pictures = in_color(flowers, "blue", "green")
-imagegen.show(pictures, columns=5, scale=3)
+flowers = {pattern: some_flowers(5, pattern) for pattern in ("stripes", "spots")}
+pictures = {pattern: imagegen.draw_flowers(drawn) for pattern, drawn in flowers.items()}
+imagegen.show(np.concatenate([*pictures.values()]), columns=5, scale=2)
 
 # %% [markdown]
-# The model has no word for them, and says so:
+# The model has no word for either, and says so:
 
 # %%
 print(f"{len(model.encoder.tokenizer.words)} words:", *model.encoder.tokenizer.words)
 try:
-    model.generate("a teal flower")
+    model.generate("a striped flower")
 except ValueError as error:
     print(error)
 
 # %% tags=["hide"]
 assert 25 <= len(model.encoder.tokenizer.words) <= 35
+assert not {"striped", "stripes", "spotted", "spots"} & set(model.encoder.tokenizer.words)
 
 # %% [markdown]
+# But it has read something that goes with patterns. Every second caption says where the flower grows: "a red
+# *coastal* flower". At the coast four in five flowers are striped. In the mountains, four in five are spotted,
+# and in a meadow four in five are plain. So words move the model's patterns, if only by hints. That is what
+# captions of photographs do as well: few of them say "dark", and many say "night".
+#
 # ## One vector learns
 #
 # For the model, a word is a vector of 64 numbers. A new word is one more vector, $v$. Which one? The one with
@@ -79,104 +74,94 @@ assert 25 <= len(model.encoder.tokenizer.words) <= 35
 # makes of a caption with the new word is $c(v)$. Network and encoder stay as they are. Gradient descent moves
 # $v$ alone.
 #
-# The captions say all that we can say of the pictures, and have the new word where the colour would be. So
-# the word need not learn what a petal is, or what is in the background. It stands for what is left.
+# The captions say all that we can say of the pictures, and have the new word besides. So the word need not
+# learn what a petal is, or what is in the background. It stands for what is left.
+
 
 # %%
-captions = [imagegen.caption(flower, name_center=True) for flower in flowers]
-captions = [caption.replace("blue", "<teal>") for caption in captions]
-for caption in captions:
+def with_word(flowers, word):
+    """Captions that have a word in front of "flower"."""
+    captions = [imagegen.caption(flower, name_center=True) for flower in flowers]
+    return [caption.replace(" flower", f" {word} flower") for caption in captions]
+
+
+for caption in with_word(flowers["stripes"], "<stripes>"):
     print(caption)
 
 # %% [markdown]
-# Angle brackets mark the word as new. It starts from the vector
-# of a word that comes near, and 240 steps are enough. Before, we keep what the model paints and the weights
-# that it has, to compare.
+# Angle brackets mark the word as new. Its vector starts from that of a word that can stand in its place. We take
+# "meadow", which asks for plain petals, so that the word has some way to go. Before, we keep what the model paints
+# and the weights that it has, to compare.
 
 # %%
-unrelated = ["a red flower with five petals on a white background", "seven pink petals"]
+unrelated = ["a red flower with five petals on a white background", "a pink coastal flower"]
 before = model.generate(unrelated, seed=0)
 weights = [np.array(weight) for weight in model.averaged.weights]
 words = np.array(model.averaged_encoder.word_vectors)
 
-concept = imagegen.learn_concept(
-    model,
-    pictures,
-    "<teal>",
-    initial_word="blue",
-    prompts=captions,
-    num_steps=240,
-    learning_rate=0.03,
-)
-print(concept.word, concept.vector.shape)
+concepts = {
+    pattern: imagegen.learn_concept(
+        model,
+        pictures[pattern],
+        f"<{pattern}>",
+        initial_word="meadow",
+        prompts=with_word(flowers[pattern], f"<{pattern}>"),
+        num_steps=240,
+        learning_rate=0.03,
+    )
+    for pattern in pictures
+}
+for concept in concepts.values():
+    print(concept.word, concept.vector.shape)
 
 # %% [markdown]
-# ## The word at work
+# ## The words at work
 #
-# Above are flowers in blue. Below are the same prompts and the same noise, with the new word in the place of
-# "blue". None of them is among the five pictures.
+# The same prompts and the same noise, three times: with "meadow", where the new words began, with
+# `<stripes>` and with `<spots>`. None of these flowers is among the ten pictures.
 
-# %% alt="Two rows of eight flowers: blue petals above, and below the same flowers with teal petals."
-prompts = [imagegen.caption(flower, name_center=True) for flower in some_flowers(48)]
-in_teal = [prompt.replace("blue", "<teal>") for prompt in prompts]
-blue_flowers, teal_flowers = model.generate(prompts, seed=3), model.generate(in_teal, seed=3)
-imagegen.show(np.concatenate([blue_flowers[:8], teal_flowers[:8]]), columns=8, scale=2)
+# %% alt="Three rows of eight flowers: plain petals above, and below the same flowers with stripes and with spots."
+asked = some_flowers(48)
+painted = {
+    word: model.generate(with_word(asked, word), seed=3)
+    for word in ("meadow", "<stripes>", "<spots>")
+}
+imagegen.show(np.concatenate([row[:8] for row in painted.values()]), columns=8, scale=2)
 
 # %% [markdown]
-# Does it work each time? The petals' *tint* is their median colour, divided by its largest channel, so that
-# light and shadow don't matter. We look which is nearest: the tint of the five pictures, or that of one of
-# the eight colours with names.
+# Do they work each time? [read_patterns][imagegen.read_patterns] draws each flower that it finds in a picture
+# again, plain, striped and spotted, and says which drawing is nearest. It has learned nothing, so it favours no
+# model.
 
 # %%
-COLORS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
-axis = (np.arange(32) + 0.5) / 16 - 1
-ring = abs(np.hypot(axis, axis[:, None]) - 0.5) < 0.18
+import collections
 
-
-def tints(images):
-    found = []
-    for image in images.astype("float32"):
-        ground = np.median(image[[0, 1, -2, -1]], axis=(0, 1))
-        petals = image[ring][abs(image[ring] - ground).sum(axis=1) > 90]
-        color = np.median(petals, axis=0) if len(petals) else ground
-        found.append(color / color.max())
-    return np.array(found)
-
-
-with_names = [
-    imagegen.FlowerAttributes(5, color, COLORS[i - 1], COLORS[i - 2])
-    for i, color in enumerate(COLORS)
-]
-known = [*tints(imagegen.draw_flowers(with_names)), tints(pictures).mean(axis=0)]
-
-
-def count_teal(images):
-    nearest = np.linalg.norm(tints(images)[:, None] - known, axis=2).argmin(axis=1)
-    return int((nearest == len(COLORS)).sum())
-
-
-print(f"teal with the word 'blue':   {count_teal(blue_flowers)} of {len(prompts)}")
-print(f"teal with the word '<teal>': {count_teal(teal_flowers)} of {len(prompts)}")
+found = {
+    word: collections.Counter(imagegen.read_patterns(flowers)) for word, flowers in painted.items()
+}
+print(f"{'':12}plain  stripes  spots")
+for word, counts in found.items():
+    print(f"{word:12}{counts['plain']:5}{counts['stripes']:9}{counts['spots']:7}")
 
 # %% tags=["hide"]
-assert count_teal(blue_flowers) <= 4
-assert count_teal(teal_flowers) >= 0.85 * len(prompts)
+assert found["<stripes>"]["stripes"] >= 0.85 * len(asked)
+assert found["<spots>"]["spots"] >= 0.85 * len(asked)
 
 # %% [markdown]
-# The word goes with the others, also with numbers, centres and grounds that the five pictures didn't have:
+# The words go with all others, also with numbers, centres and grounds that the pictures didn't have:
 
-# %% alt="Six teal flowers with different numbers of petals and grounds."
+# %% alt="Six flowers, three striped and three spotted, as their prompts say."
 phrases = [
-    "<teal> petals",
-    "a <teal> flower with three petals",
-    "a <teal> flower with nine petals on a white background",
-    "a <teal> flower with six petals and a red centre on a yellow background",
-    "five <teal> petals on a pink background",
-    "a <teal> flower on a purple background",
+    "a <stripes> flower",
+    "a purple <stripes> flower with three petals",
+    "a white <stripes> flower with six petals and a red centre on a blue background",
+    "a <spots> flower on a green background",
+    "an orange <spots> flower with five petals",
+    "a yellow <spots> flower with eight petals on a purple background",
 ]
 imagegen.show(
     model.generate(phrases, seed=5),
-    titles=phrases,
+    titles=[textwrap.fill(phrase, 26) for phrase in phrases],
     columns=3,
     scale=3,
 )
@@ -185,7 +170,7 @@ imagegen.show(
 # ## And nothing else changes
 #
 # Teaching a person a word doesn't make them forget others. Training a network on five pictures would: it would
-# soon paint all petals teal. Here only the vector was free. The weights of the network and the vectors of all
+# soon stripe all petals. Here only the vector was free. The weights of the network and the vectors of all
 # other words are the same numbers as before. And prompts without the word give the same pictures, bit for bit:
 
 # %%
@@ -194,7 +179,8 @@ same_weights = all(
     np.array_equal(old, np.array(new))
     for old, new in zip(weights, model.averaged.weights, strict=True)
 )
-other_words = np.arange(len(words)) != model.encoder.tokens(["<teal>"])[0, 0]
+new = model.encoder.tokens(["<stripes> <spots>"])[0, :2]
+other_words = ~np.isin(np.arange(len(words)), new)
 same_words = np.array_equal(
     words[other_words], np.array(model.averaged_encoder.word_vectors)[other_words]
 )
@@ -217,48 +203,35 @@ assert np.array_equal(before, after)
 import tempfile
 from pathlib import Path
 
-path = Path(tempfile.mkdtemp()) / "teal.json"
-concept.save(path)
+path = Path(tempfile.mkdtemp()) / "stripes.json"
+concepts["stripes"].save(path)
 print(f"{path.stat().st_size} bytes")
 
 other = imagegen.DiffusionModel.from_preset("captioned-32")
 imagegen.add_concept(other, imagegen.Concept.load(path))
-again = other.generate(in_teal[:2], seed=3)
-print("the same flowers:", np.array_equal(again, model.generate(in_teal[:2], seed=3)))
+again = other.generate(with_word(asked[:2], "<stripes>"), seed=3)
+print("the same flowers:", np.array_equal(again, painted["<stripes>"][:2]))
 
 # %% tags=["hide"]
-assert np.array_equal(again, model.generate(in_teal[:2], seed=3))
+assert np.array_equal(again, model.generate(with_word(asked[:2], "<stripes>"), seed=3))
 
 # %% [markdown]
-# ## Where is the word?
+# ## Where are the words?
 #
-# A vector of 64 numbers can't be looked at, but its neighbours can. The cosine of the angle between the new
-# word and each of the others:
+# A vector of 64 numbers can't be looked at, but its neighbours can. The cosine of the angle between each new
+# word and each place:
 
-# %% alt="Bars: the cosine between the new word and each colour. Those of green and blue are the highest."
-import matplotlib.pyplot as plt
-
-table = np.array(model.averaged_encoder.word_vectors)
-tokens = model.encoder.tokens(COLORS)[:, 0]
-lengths = np.linalg.norm(table[tokens], axis=1) * np.linalg.norm(concept.vector)
-cosines = table[tokens] @ concept.vector / lengths
-
-figure, axes = plt.subplots(figsize=(6.4, 2.4))
-axes.bar(COLORS, cosines, color=["0.75" if color == "white" else color for color in COLORS])
-axes.axhline(0, color="0.3", linewidth=0.8)
-axes.set_ylabel("cosine")
-plt.show()
-
-# %% tags=["hide"]
-assert {COLORS[i] for i in np.argsort(cosines)[-2:]} == {"green", "blue"}
+# %%
+places = ["meadow", "coastal", "alpine"]
+table = np.array(model.averaged_encoder.word_vectors)[model.encoder.tokens(places)[:, 0]]
+print(f"{'':12}" + "".join(f"{place:>9}" for place in places))
+for concept in concepts.values():
+    cosines = table @ concept.vector / np.linalg.norm(table, axis=1)
+    cosines /= np.linalg.norm(concept.vector)
+    print(f"{concept.word:12}" + "".join(f"{cosine:9.2f}" for cosine in cosines))
 
 # %% [markdown]
-# It began at "blue" and moved towards "green". A vector can only ask for what captions have asked for
-# before. In the drawings that the model learned from, petals are plain, striped or spotted, and no caption says
-# which. So the model paints something between the three. A word learned from five striped flowers, and one
-# learned from five plain ones, paint the same mottled petals. In a model that read hundreds of millions of
-# captions, there are few such gaps. There, five pictures of a toy are enough to paint it in oil, on the moon,
-# and with a hat on.
+# TODO
 #
 # ## What we have learnt
 #
@@ -271,8 +244,8 @@ assert {COLORS[i] for i in np.argsort(cosines)[-2:]} == {"green", "blue"}
 #
 # - Leave the captions out, so that `learn_concept` uses its own. What else does the word mean then?
 # - Take one picture instead of five. Take five that are all on yellow.
-# - Draw five striped flowers and teach it `<striped>`. What becomes of the petals?
-# - Start from "red". Does it get to teal?
+# - Mix two drawings of the same flower, one with blue petals and one with green. Teach it `<teal>`.
+# - Ask for "a <stripes> <spots> flower".
 #
 # In the reference: [learn_concept][imagegen.learn_concept], [add_concept][imagegen.add_concept],
-# [Concept][imagegen.Concept].
+# [Concept][imagegen.Concept], [read_patterns][imagegen.read_patterns].

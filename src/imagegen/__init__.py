@@ -20,6 +20,7 @@ from imagegen.captioned import caption as caption
 from imagegen.captioned import draw_flowers as draw_flowers
 from imagegen.captioned import partial_caption as partial_caption
 from imagegen.captioned import sample_attributes as sample_attributes
+from imagegen.captioned import sample_habitat as sample_habitat
 from imagegen.checkpoints import Checkpoint as Checkpoint
 from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
 from imagegen.clip import CLIP as CLIP
@@ -81,6 +82,7 @@ from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_d
 from imagegen.networks import denoising_autoencoder as denoising_autoencoder
 from imagegen.networks import espcn as espcn
 from imagegen.networks import point_mlp as point_mlp
+from imagegen.patterns import read_patterns as read_patterns
 from imagegen.predictions import EDMPrediction as EDMPrediction
 from imagegen.predictions import FlowPrediction as FlowPrediction
 from imagegen.predictions import ImagePrediction as ImagePrediction

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imagegen._checks import check_rank
-from imagegen.captioned import COLORS, MAX_PETALS, MIN_PETALS, FlowerAttributes
+from imagegen.captioned import COLORS, HABITATS, MAX_PETALS, MIN_PETALS, FlowerAttributes
 
 import numpy as np
 
@@ -53,6 +53,7 @@ _NOUNS = {
     "centre": {"color": "center_color"},
     "background": {"color": "background_color"},
 }
+# A habitat says nothing for certain, so it names no attribute.
 _LINKS = ("a", "an", "and", "on", "with")
 
 
@@ -145,7 +146,8 @@ def parse_caption(caption: str) -> dict[str, str | int]:
     """Returns what a caption names, the inverse of `imagegen.caption`.
 
     It need not name everything: "a red flower", "five petals" and "a flower on a blue background"
-    are captions too, and so is "", which names nothing. Capitals and punctuation don't matter.
+    are captions too, and so is "", which names nothing. A habitat, as in "a coastal flower", is
+    read and names no attribute. Capitals and punctuation don't matter.
 
     Args:
         caption: A sentence in the words of captions.
@@ -182,8 +184,10 @@ def parse_caption(caption: str) -> dict[str, str | int]:
                 if named.setdefault(attribute, value) != value:
                     raise _nonsense(f"name one `{attribute}`", caption)
             adjectives = []
+        elif word in HABITATS:
+            continue
         elif word not in _LINKS:
-            known = ", ".join([*_LINKS, *_NOUNS, *COLORS, *_NUMBERS])
+            known = ", ".join([*_LINKS, *_NOUNS, *COLORS, *_NUMBERS, *HABITATS])
             raise _nonsense(f"use only the words {known}, and {word!r} is none of them", caption)
         elif adjectives:
             break

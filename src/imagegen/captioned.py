@@ -24,6 +24,8 @@ COLORS = {
     "white": (246, 246, 246),
 }
 PATTERNS = ("plain", "stripes", "spots")
+# Where flowers grow, and the pattern that is at home there.
+HABITATS = {"meadow": "plain", "coastal": "stripes", "alpine": "spots"}
 MIN_PETALS, MAX_PETALS = 3, 12
 MIN_SIZE, MAX_SIZE = 0.7, 0.95
 # Up is three quarters of a turn clockwise from the right.
@@ -186,15 +188,52 @@ def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> Flo
     )
 
 
-def caption(attributes: FlowerAttributes, *, name_center: bool = False) -> str:
+def sample_habitat(attributes: FlowerAttributes, rng: np.random.Generator) -> str:
+    """Draws where a flower grows.
+
+    Four plain flowers in five grow in a meadow, four striped ones in five at the coast, four
+    spotted ones in five in the mountains, and the fifth in one of the two other places. So the
+    place tells something of the pattern, which no caption names.
+
+    Args:
+        attributes: The flower.
+        rng: Where the random numbers come from.
+
+    Returns:
+        A name in `HABITATS`: `"meadow"`, `"coastal"` or `"alpine"`.
+
+    Example:
+
+        ```python
+        import numpy as np
+        from imagegen.captioned import FlowerAttributes, caption, sample_habitat
+
+        flower = FlowerAttributes(5, "red", "yellow", "blue", pattern="spots")
+        habitat = sample_habitat(flower, np.random.default_rng(0))
+        print(caption(flower, habitat=habitat))
+        ```
+    """
+    elsewhere = rng.random() < 0.2
+    places = [place for place in HABITATS if (HABITATS[place] != attributes.pattern) == elsewhere]
+    return str(rng.choice(places))
+
+
+def caption(
+    attributes: FlowerAttributes, *, name_center: bool = False, habitat: str | None = None
+) -> str:
     """Describes a flower in one sentence.
 
     Args:
         attributes: The flower.
         name_center: Whether the sentence names the colour of the flower's centre.
+        habitat: Where the flower grows, a name in `HABITATS`, if the sentence says so: "a red
+            alpine flower".
 
     Returns:
         The caption, in lower case.
+
+    Raises:
+        ValueError: When there is no such habitat.
 
     Example:
 
@@ -208,12 +247,14 @@ def caption(attributes: FlowerAttributes, *, name_center: bool = False) -> str:
     petals = f"{_COUNTS[attributes.num_petals - MIN_PETALS]} petals"
     center = f" and {_article(attributes.center_color)} centre" if name_center else ""
     return (
-        f"{_article(attributes.petal_color)} flower with {petals}{center} "
+        f"{_subject(attributes.petal_color, habitat)} with {petals}{center} "
         f"on {_article(attributes.background_color)} background"
     )
 
 
-def partial_caption(attributes: FlowerAttributes, rng: np.random.Generator) -> str:
+def partial_caption(
+    attributes: FlowerAttributes, rng: np.random.Generator, *, habitat: str | None = None
+) -> str:
     """Describes some of a flower, as prompts do that leave the rest open.
 
     One caption in five is a single phrase, such as "red petals" or "a blue background". In the
@@ -223,9 +264,15 @@ def partial_caption(attributes: FlowerAttributes, rng: np.random.Generator) -> s
     Args:
         attributes: The flower.
         rng: Where the random numbers come from.
+        habitat: Where the flower grows, a name in `HABITATS`, if the caption may say so. Among the
+            single phrases is then one such as "an alpine flower", and all others with a flower in
+            them say it.
 
     Returns:
         The caption, in lower case.
+
+    Raises:
+        ValueError: When there is no such habitat.
 
     Example:
 
@@ -245,20 +292,28 @@ def partial_caption(attributes: FlowerAttributes, rng: np.random.Generator) -> s
         f"{count} {petals} petals",
         f"{_article(center)} centre",
         f"{_article(background)} background",
-        f"{_article(petals)} flower",
+        _subject(petals, habitat),
     ]
+    if habitat:
+        phrases.append(_subject(None, habitat))
     if rng.random() < 0.2:
         return str(rng.choice(phrases))
     named = [bool(rng.random() < 0.75) for _ in range(4)]
-    subject = f"{_article(petals) if named[0] else 'a'} flower"
+    subject = _subject(petals if named[0] else None, habitat)
     parts = [f"{count} petals"] * named[1] + [f"{_article(center)} centre"] * named[2]
     parts = [f"with {' and '.join(parts)}"] if parts else []
     parts += [f"on {_article(background)} background"] * named[3]
     return " ".join([subject, *parts])
 
 
-def _article(color: str) -> str:
-    return f"{'an' if color == 'orange' else 'a'} {color}"
+def _subject(color: str | None, habitat: str | None) -> str:
+    if habitat is not None:
+        check_choice(habitat, "habitat", HABITATS)
+    return _article(" ".join(filter(None, [color, habitat, "flower"])))
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -> np.ndarray:
@@ -346,7 +401,7 @@ def _draw(attributes: Sequence[FlowerAttributes], image_size: int) -> np.ndarray
     # Light: petals darker at the base and along the vein, a shadow around them and the centre.
     light = 0.86 + 0.2 * np.minimum(radius / size, 1) - 0.1 * np.exp(-(sideways**2) * 30)
     light -= 0.22 * np.exp(-np.maximum(radius - center_size, 0) / (0.06 * size))
-    light *= 1 - 0.36 * _pattern(
+    light *= 1 - 0.45 * _pattern(
         attributes, along / size, across / size, width / size, pixel / size
     )
     ground = 1.04 - 0.06 * (y + 1) - 0.2 * np.exp(-np.maximum(distance, 0) / 0.05)
@@ -366,14 +421,12 @@ def _pattern(
     pixel: np.ndarray,
 ) -> np.ndarray:
     """How much of each pixel the stripes or spots cover; all lengths in units of the flower's."""
-    period = 0.24
-    wave = np.cos(2 * np.pi * (along - 0.78) / period) - 0.4
+    # Broad enough to be seen in 32 pixels, and by a network that reads them two by two: two stripes
+    # across each petal, of 3 pixels each, or one spot where it is broadest.
+    period = 0.36
+    wave = np.cos(2 * np.pi * (along - 0.74) / period) - 0.1
     stripes = np.clip(0.5 + wave * period / (2 * np.pi * pixel), 0, 1)
-    # A row of two, and a pair beside it where the petal is broad enough.
-    dot = np.minimum(0.45 * width, 0.085)
-    to_row = np.hypot(np.minimum(abs(along - 0.48), abs(along - 0.80)), across)
-    to_pair = np.hypot(along - 0.64, abs(across) - 0.5 * width)
-    to_spot = np.where(width > 0.2, np.minimum(to_row, to_pair), to_row)
-    spots = np.clip(0.5 + (dot - to_spot) / pixel, 0, 1)
+    spot = np.minimum(0.65 * width, 0.16)
+    spots = np.clip(0.5 + (spot - np.hypot(along - 0.62, across)) / pixel, 0, 1)
     names = np.array([a.pattern for a in attributes])[:, None, None]
     return np.select([names == "stripes", names == "spots"], [stripes, spots], 0)
