@@ -1,7 +1,7 @@
 """How good a flower model is: its pictures against the 500 photographs that training never saw.
 
     python benchmarks/flowers_quality.py flowers-64 --num-images 1000
-    python benchmarks/flowers_quality.py flowers-64 --species --guidance-scale 3
+    python benchmarks/flowers_quality.py flowers-64-species --species --guidance-scale 3
     python benchmarks/flowers_quality.py flowers-64 --sampler ddpm --steps 128 --even-times \
         --guiding-scale 1.1
 

@@ -1,18 +1,24 @@
 """Trains the preset `clip-32`: drawn flowers and their captions in one space.
 
-    KERAS_BACKEND=tensorflow python recipes/clip_32.py clip-32.keras
+    KERAS_BACKEND=tensorflow python recipes/clip_32.py --preset clip-32.keras
 
 Every batch is drawn anew, so that no picture is seen twice and nothing can be learnt by heart. Half
 of the captions name all that captions name, a fifth leave out the centre, and the others leave some
 of it open, as prompts do.
+
+After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
+Kill the program at any moment: the same command goes on from there, and ends with the same weights.
+`benchmarks/clip_retrieval.py` measures the result.
 """
 
 import argparse
+import pathlib
 
 import imagegen
 
 import keras
 import numpy as np
+from captioned_32 import train
 
 SEED = 11
 BATCH_SIZE = 128
@@ -21,7 +27,10 @@ PEAK_LEARNING_RATE = 2e-3
 
 
 class Drawings(keras.utils.PyDataset):
-    """Endless flowers: batch i of an epoch depends on the seed, the epoch and i alone."""
+    """Endless flowers: batch i of an epoch depends on the seed, the epoch and i alone.
+
+    The checkpoint sets the epoch when one begins.
+    """
 
     def __init__(self, tokenizer: imagegen.WordTokenizer) -> None:
         super().__init__()
@@ -34,9 +43,6 @@ class Drawings(keras.utils.PyDataset):
         rng = np.random.default_rng([SEED, self.epoch, index])
         images, captions = drawings(BATCH_SIZE, rng)
         return ((images, self.tokenizer.tokens(captions)),)
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
 
 
 def drawings(num_images: int, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
@@ -70,15 +76,18 @@ def build_model() -> imagegen.CLIP:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", help="where to write the preset")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/clip-32"))
+    parser.add_argument("--preset", type=pathlib.Path, help="where to write the preset")
     options = parser.parse_args()
 
     keras.utils.set_random_seed(SEED)
     clip = build_model()
     flowers = Drawings(clip.text_tower.text_encoder.tokenizer)
-    clip.fit(flowers, epochs=EPOCHS, shuffle=False, verbose=2)
+    train(clip, flowers, options.epochs, options.folder)
     print(f"temperature {clip.temperature:.4f}")
-    print(imagegen.save_preset(clip, options.path))
+    if options.preset:
+        print(imagegen.save_preset(clip, options.preset))
 
 
 if __name__ == "__main__":

@@ -90,6 +90,14 @@ def test_an_empty_site_is_a_fault(tmp_path):
     assert check_site.faults(tmp_path)
 
 
+def test_no_prose_stands_in_a_cell_of_code():
+    for path in sorted((MACHINERY.parent / "learn").glob("*.py")):
+        for cell in path.read_text("utf-8").split("\n# %%")[1:]:
+            header, *lines = cell.splitlines()
+            if "[markdown]" not in header:
+                assert not [line for line in lines if line == "#" or line.startswith("# #")], path
+
+
 # What follows needs the packages that build the site: the session `docs` runs it.
 
 

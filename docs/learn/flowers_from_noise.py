@@ -527,9 +527,10 @@ assert HELD_OUT_LOSSES[-1] < HELD_OUT_LOSSES[0]
 # %% [markdown]
 # ## What is different in the preset
 #
-# The plain network of the book needs its hundred epochs. Trained for forty minutes on two cores, it
-# gave us colours and textures, and no shapes. The preset has to go further on less. Seven changes help,
-# six of them in the training:
+# The plain network of the book needs its hundred epochs. With less, it
+# paints colours and textures, and few shapes. The preset has to go further on less. It differs in seven
+# things, six of them in the training. [How good is it?](how_good_is_it.py) shows what the two recipes reach
+# at equal cost; not each change was measured alone:
 #
 # - **Velocity instead of noise.** Where there is little signal, an error in the noise mask weighs heavily
 #   in the picture. The *velocity* is a mixture of noise and picture, in which no time is favoured.

@@ -3,7 +3,7 @@
 #
 # What the models in this package make, large and unselected. Each picture on this page comes from a
 # seed, and was painted when the site was built. So each line of code here gives the same picture on
-# your machine.
+# your machine, or nearly: another processor may round the last digit of a number differently.
 #
 # ## A meadow
 #

@@ -63,9 +63,9 @@ assert read.everything > 0.97
 
 # %% [markdown]
 # The autoencoder was trained as in chapter 1: the restored picture shall be near the original, and a small
-# KL term makes neighbouring latents decode to similar pictures. The term is small on purpose. With a large one, all latents would
-# look like noise from a standard normal distribution, as the digits' did, and the pictures would be blurs. It
-# need not do that here. Finding out how latents are distributed is the task of the diffusion model.
+# KL term makes neighbouring latents decode to similar pictures. The term is small on purpose. A large one would
+# make all latents look like noise from a standard normal distribution, as the digits' did, and blur the
+# pictures. Latents need not look like noise here: how they are distributed, the diffusion model learns.
 #
 # ## Latents of the right size
 #
@@ -189,8 +189,9 @@ assert pixels / in_latents > 4
 # The decoder adds its share, but only once a picture, after the last step.
 #
 # Cheaper is easy. Is it as good? The preset `captioned-32` of the last chapter has the same network, and paints
-# pixels: 32 x 32, a quarter of the area. A model of 64 x 64 pixels we have not trained. Both get 64 prompts that name everything. The share
-# of pictures that show what they were told:
+# pixels: 32 x 32, a quarter of the area. A model of 64 x 64 pixels we have not trained, so nothing here says
+# how well one would obey. Both get 64 prompts that name everything. The share of pictures that show what they
+# were told:
 
 # %%
 rng = np.random.default_rng(7)
@@ -265,7 +266,8 @@ assert wanted != captions[0]
 # ## You now know how Stable Diffusion works
 #
 # An autoencoder, a text encoder, a network with cross-attention that removes noise, a schedule, a sampler
-# and guidance. That is Stable Diffusion, and there is no other part. The large model differs in size.
+# and guidance: these are the parts of Stable Diffusion, and there is no other. The large models differ in
+# size, and in what is inside some of the parts.
 
 # %% tags=["fold"] alt="The parts of Stable Diffusion as boxes: prompt and negative prompt go through the text encoder, noise through the denoiser twenty times, and the latent through the decoder into a picture."
 import matplotlib.pyplot as plt

@@ -104,7 +104,8 @@ Markdown("\n\n".join(cards))
 # %% [markdown]
 # [How good is it?](how_good_is_it.py) explains KID and the negative ELBO, and
 # [text to image](text_to_image.py) what is told and obeyed. Figures on those pages come from fewer pictures, so
-# they differ. A recipe is a script in the repository that makes the preset anew.
+# they differ. A recipe is a script in the repository that makes the preset anew, and says
+# where the one in the package was made in other sittings.
 #
 # ## Load one by name
 #

@@ -300,8 +300,8 @@ for part, truth in truths.items():
 
 # %% [markdown]
 # Colours are answered nearly without a fault, and numbers badly. Why does it find the right caption, then?
-# "Five petals" alone fits pictures of all colours. Training showed such short phrases rarely, and the best
-# place for one is in the middle of everything. So let the sentence say the rest, too: ten captions for each
+# "Five petals" alone fits pictures of all colours. So its vector has to be near to all of them at once, and is
+# near to none in particular. And training showed such short phrases rarely. So let the sentence say the rest, too: ten captions for each
 # picture, which differ in the number only.
 
 # %%
@@ -393,8 +393,8 @@ plt.show()
 # %% [markdown]
 # All pictures lie on one side, all captions on the other; the gray lines join some pairs. This is the
 # [*modality gap*](https://arxiv.org/abs/2203.02053), and the large models have it, too. The loss doesn't
-# mind. It compares a picture with captions only, never with other pictures, and a step that all captions
-# are away from all pictures adds about the same to every similarity.
+# mind. It compares a picture with captions only, never with other pictures. If all captions move by the same
+# vector, all similarities of a picture change by the same number, and the softmax doesn't notice.
 #
 # The step is the difference of the two means:
 #
