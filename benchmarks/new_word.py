@@ -62,13 +62,10 @@ def main() -> None:
     print(f"drawn with any pattern: {count(imagegen.datasets.captioned_flowers(100).images)}")
     print(f"without a new word:     {count(before)}")
     for word in ("meadow", "coastal", "alpine", "<stripes>", "<spots>"):
-        for scale in (1.0, 3.0):
-            painted = model.generate(prompts(asked, word), guidance_scale=scale, seed=0)
-            told = imagegen.prompt_adherence(painted, asked).everything
-            print(
-                f"{word:10} at a scale of {scale:g}: {count(painted)}; all else right in {told:.0%}"
-            )
-    print("claim: at least 90 of the word's pattern at a scale of 3, the default")
+        painted = model.generate(prompts(asked, word), seed=0)
+        told = imagegen.prompt_adherence(painted, asked).everything
+        print(f"{word:10} {count(painted)}; colours and number of petals right in {told:.0%}")
+    print("claim: at least 90 of the word's pattern")
     after = model.generate(prompts(asked), seed=0)
     print(f"without the words the pictures are the same: {np.array_equal(before, after)}")
 
