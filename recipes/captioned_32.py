@@ -14,7 +14,7 @@ words one by one.
 
 After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
-On two CPU cores that had other work too, 6 epochs took 41 minutes.
+On two CPU cores that had much other work too, 6 epochs took 53 minutes, the quickest of them 7.
 `benchmarks/prompt_adherence.py` measures the result.
 """
 

@@ -9,7 +9,7 @@ latent is new. Pictures are drawn, captioned and held out as in `captioned_32.py
 
 After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
-On two CPU cores that had other work too, 5 epochs took 24 minutes.
+On two CPU cores that had other work too, 5 epochs took 32 minutes.
 `benchmarks/prompt_adherence.py captioned-64` measures the result.
 """
 
