@@ -150,7 +150,7 @@ assert found["<spots>"]["spots"] >= 0.85 * len(asked)
 
 # %% alt="Six flowers, three striped and three spotted, as their prompts say."
 phrases = [
-    "a <stripes> flower",
+    "a pink <stripes> flower on a white background",
     "a purple <stripes> flower with three petals",
     "a white <stripes> flower with six petals and a red centre on a blue background",
     "a <spots> flower on a green background",
