@@ -146,7 +146,8 @@ assert found["<spots>"]["spots"] >= 0.85 * len(asked)
 # Five pictures are few, and it matters which they are: with five other spotted flowers, three of them with four
 # petals, 39 of 48 were spotted.
 #
-# The words go with all others, also with numbers, centres and grounds that the pictures didn't have:
+# The words go with all others, also with numbers, centres and grounds that the pictures didn't have. Where a
+# prompt leaves much open, the pattern comes out less clearly, because the word learned from full captions:
 
 # %% alt="Six flowers, three striped and three spotted, as their prompts say."
 phrases = [
