@@ -436,8 +436,8 @@ print(f"to the nearest of 500 held-out pictures: {to_held_out:.1f} levels")
 assert to_training > 0.9 * to_held_out
 
 # %% [markdown]
-# The two distances are about the same, and so it doesn't copy. This is no proof that it never does, for a
-# hundred pictures are few. It would have shown a model that does so often.
+# The two distances are about the same. A model that copies often would have shown here. That ours never
+# does is not proven, for a hundred pictures are few.
 #
 # Who asks for a species by name, with guidance, gets more typical pictures, and these are a little nearer to
 # the training pictures. The difference to held-out photographs was small when we measured a thousand: half of
