@@ -12,7 +12,8 @@ to do with patterns: without that, no word could be learned for one. Five combin
 background never occur: `HELD_OUT`. What the model makes of them shows whether it understood the
 words one by one.
 
-After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
+After every epoch a checkpoint is written to the folder of the run, a line to its `log.csv`, and
+pictures of the first eighteen captions.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 On two CPU cores that had much other work too, 6 epochs took 53 minutes, the quickest of them 7.
 `benchmarks/prompt_adherence.py` measures the result.
@@ -94,7 +95,13 @@ def build_model(captions: list[str], steps: int) -> imagegen.DiffusionModel:
     return model
 
 
-def train(model: keras.Model, batches, epochs: int, folder: pathlib.Path) -> None:
+def train(
+    model: keras.Model,
+    batches: keras.utils.PyDataset,
+    epochs: int,
+    folder: pathlib.Path,
+    *callbacks: keras.callbacks.Callback,
+) -> None:
     """Trains a compiled model, from the checkpoint in the folder if there is one."""
     checkpoint = imagegen.Checkpoint(folder, batches)
     epochs_done = checkpoint.restore(model)
@@ -105,7 +112,11 @@ def train(model: keras.Model, batches, epochs: int, folder: pathlib.Path) -> Non
         epochs=epochs,
         initial_epoch=epochs_done,
         verbose=2,
-        callbacks=[keras.callbacks.CSVLogger(folder / "log.csv", append=True), checkpoint],
+        callbacks=[
+            *callbacks,
+            keras.callbacks.CSVLogger(folder / "log.csv", append=True),
+            checkpoint,
+        ],
     )
 
 
@@ -122,7 +133,8 @@ def main() -> None:
     model.normalizer.adapt(images)
     tokens = model.encoder.tokens(captions)
     batches = imagegen.ShuffledBatches((images, tokens), batch_size=BATCH_SIZE, seed=SEED)
-    train(model, batches, options.epochs, options.folder)
+    pictures = imagegen.ShowGenerated(prompts=captions[:18], folder=options.folder / "pictures")
+    train(model, batches, options.epochs, options.folder, pictures)
     if options.preset:
         print(model.save_preset(options.preset))
 

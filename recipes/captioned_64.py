@@ -7,7 +7,8 @@ patches. So the same network does, and it need not learn again what words mean a
 it begins with the weights of `captioned-32`, and only what reads and writes the 8 channels of a
 latent is new. Pictures are drawn, captioned and held out as in `captioned_32.py`, from other seeds.
 
-After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
+After every epoch a checkpoint is written to the folder of the run, a line to its `log.csv`, and
+pictures of the first eighteen captions.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 On two CPU cores that had other work too, 5 epochs took 32 minutes.
 `benchmarks/prompt_adherence.py captioned-64` measures the result.
@@ -80,9 +81,13 @@ def main() -> None:
     batches = imagegen.ShuffledBatches(
         (latents, model.encoder.tokens(captions)), batch_size=BATCH_SIZE, seed=SEED
     )
-    train(model, batches, options.epochs, options.folder)
+    latent_diffusion = imagegen.LatentDiffusion(model, autoencoder)
+    pictures = imagegen.ShowGenerated(
+        prompts=captions[:18], generator=latent_diffusion, folder=options.folder / "pictures"
+    )
+    train(model, batches, options.epochs, options.folder, pictures)
     if options.preset:
-        print(imagegen.LatentDiffusion(model, autoencoder).save_preset(options.preset))
+        print(latent_diffusion.save_preset(options.preset))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ painting itself need not be learnt again: all weights that fit come from `captio
 are moved by noise in training, about as far as a picture's vector is from its caption's once the
 mean gap between the two is closed. So a picture can be put in the place of the caption.
 
-After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
+After every epoch a checkpoint is written to the folder of the run, a line to its `log.csv`, and
+pictures of the first eighteen captions.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 `benchmarks/clip_retrieval.py` measures the result.
 """
@@ -95,7 +96,8 @@ def main() -> None:
     batches = imagegen.ShuffledBatches(
         (images, model.encoder.tokens(captions)), batch_size=BATCH_SIZE, seed=SEED
     )
-    train(model, batches, options.epochs, options.folder)
+    pictures = imagegen.ShowGenerated(prompts=captions[:18], folder=options.folder / "pictures")
+    train(model, batches, options.epochs, options.folder, pictures)
     if options.preset:
         print(model.save_preset(options.preset))
 

@@ -3,7 +3,8 @@
     KERAS_BACKEND=tensorflow python recipes/digits.py --latent-dim 2 --preset digits-2d.keras
     KERAS_BACKEND=tensorflow python recipes/digits.py --latent-dim 16 --preset digits-16d.keras
 
-After every epoch a checkpoint is written to the folder of the run, and a line to its `log.csv`.
+After every epoch a checkpoint is written to the folder of the run, a line to its `log.csv`, and a
+picture of the digits that 36 codes, always the same, are decoded to.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 TensorFlow is the fastest backend on a CPU, and the weights serve every backend.
 
@@ -27,6 +28,7 @@ from typing import NamedTuple
 import imagegen
 
 import keras
+import numpy as np
 
 SEED = 0
 NOISE_DRAWS = 10
@@ -54,6 +56,20 @@ def build_model(latent_dim: int, epochs: int, steps_per_epoch: int) -> imagegen.
     )
     vae.compile(keras.optimizers.Adam(learning_rate))
     return vae
+
+
+class ShowDecoded(keras.callbacks.Callback):
+    """Saves what fixed codes are decoded to after each epoch."""
+
+    def __init__(self, latent_dim: int, folder: pathlib.Path):
+        super().__init__()
+        self.codes = np.random.default_rng(SEED).standard_normal((36, latent_dim), "float32")
+        self.folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.folder.mkdir(exist_ok=True)
+        picture = imagegen.grid(self.model.decode(self.codes), columns=9)
+        keras.utils.save_img(self.folder / f"epoch_{epoch + 1:04d}.png", picture, scale=False)
 
 
 def main() -> None:
@@ -85,7 +101,11 @@ def main() -> None:
         initial_epoch=epochs_done,
         validation_data=(held_out,) if options.held_out else None,
         verbose=2,
-        callbacks=[keras.callbacks.CSVLogger(folder / "log.csv", append=True), checkpoint],
+        callbacks=[
+            ShowDecoded(options.latent_dim, folder / "pictures"),
+            keras.callbacks.CSVLogger(folder / "log.csv", append=True),
+            checkpoint,
+        ],
     )
     if options.preset:
         imagegen.save_preset(vae, options.preset)

@@ -301,6 +301,21 @@ def test_callback_draws_after_every_so_many_epochs(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["epoch_0002.png", "epoch_0004.png"]
 
 
+def test_callback_asks_what_it_is_told_for_each_prompt(tmp_path):
+    asked = []
+
+    class Around:
+        def generate(self, prompts, *, num_steps, seed):
+            asked.append(prompts)
+            return np.zeros((len(prompts), 4, 4, 3), dtype="uint8")
+
+    callback = ShowGenerated(prompts=["a rose", "a daisy"], generator=Around(), folder=tmp_path)
+    model = train(callback, epochs=2)
+    assert asked == [["a rose", "a daisy"]] * 2
+    assert not model.calls
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_callback_refuses_what_it_cannot_draw(tmp_path):
     class Broken(Painter):
         def generate(self, num_images, *, num_steps, seed):
@@ -311,6 +326,8 @@ def test_callback_refuses_what_it_cannot_draw(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(TypeError, match=r"needs a model with a method `generate`.*Sequential"):
         train(ShowGenerated(), model=keras.Sequential([keras.layers.Dense(1)]))
+    with pytest.raises(TypeError, match=r"needs a model with a method `generate`.*Received: str"):
+        train(ShowGenerated(generator="a painter"))
     with pytest.raises(ValueError, match="`every` must be an integer, at least 1"):
         ShowGenerated(every=0)
 

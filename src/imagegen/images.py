@@ -264,6 +264,10 @@ class ShowGenerated(keras.callbacks.Callback):
 
     Args:
         num_images: How many pictures.
+        prompts: A prompt for each picture, in the place of their number, for a model that takes
+            prompts.
+        generator: What generates them, when it isn't the model that is trained itself but something
+            around it, such as a `LatentDiffusion`.
         columns: How many of them there are in a row.
         num_steps: Steps of the sampler.
         every: Draws after each so many epochs.
@@ -273,7 +277,7 @@ class ShowGenerated(keras.callbacks.Callback):
 
     Raises:
         ValueError: A number is no positive integer.
-        TypeError: The model that is trained has no method `generate`.
+        TypeError: What should generate has no method `generate`.
 
     Example:
         ```python
@@ -298,6 +302,8 @@ class ShowGenerated(keras.callbacks.Callback):
         self,
         num_images: int = 18,
         *,
+        prompts: Sequence[str] | None = None,
+        generator: Any = None,
         columns: int = 6,
         num_steps: int = 20,
         every: int = 1,
@@ -306,6 +312,8 @@ class ShowGenerated(keras.callbacks.Callback):
     ):
         super().__init__()
         self.num_images = check_integer(num_images, "num_images", minimum=1)
+        self.prompts = [prompts] if isinstance(prompts, str) else list(prompts or [])
+        self.generator = generator
         self.columns = check_integer(columns, "columns", minimum=1)
         self.num_steps = check_integer(num_steps, "num_steps", minimum=1)
         self.every = check_integer(every, "every", minimum=1)
@@ -313,16 +321,19 @@ class ShowGenerated(keras.callbacks.Callback):
         self.folder = None if folder is None else Path(folder)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if not callable(getattr(self.model, "generate", None)):
+        generator = self.generator or self.model
+        if not callable(getattr(generator, "generate", None)):
             raise TypeError(
                 "`ShowGenerated` needs a model with a method `generate`, such as a "
-                f"`DiffusionModel`. Received: {type(self.model).__name__}"
+                f"`DiffusionModel`. Received: {type(generator).__name__}"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every:
             return
-        images = self.model.generate(self.num_images, num_steps=self.num_steps, seed=self.seed)
+        wanted = self.prompts or self.num_images
+        generator = self.generator or self.model
+        images = generator.generate(wanted, num_steps=self.num_steps, seed=self.seed)
         if self.folder is None:
             show(images, columns=self.columns)
             return
