@@ -14,15 +14,18 @@ blue petals away. Frames of a walk change at most a third as much as under fresh
 `captioned-64`, which works on latents, stays within 3 points of `captioned-32`. Prompts that name
 everything are painted at a guidance scale of 2, all else at the default.
 
-A path of a preset file works too: `recipes/captioned_64.py --pixels` trains a twin on pixels.
+A path of a preset file works too: `recipes/captioned_64.py --pixels` trains a twin on pixels, and
+`--picture docs/assets/pixels-64.webp` keeps its first eight pictures for a chapter.
 """
 
 import argparse
+from pathlib import Path
 
 import imagegen
 
 import keras
 import numpy as np
+from PIL import Image
 
 NUM_PROMPTS, BATCH_SIZE, NUM_STEPS = 512, 64, 20
 # Prompts that name everything need less than the default of 3, at which latents lose some centres.
@@ -63,12 +66,18 @@ def change(film: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", default=PRESETS, help="both by default")
-    for name in parser.parse_args().presets:
+    parser.add_argument("--picture", type=Path, help="where the last one's first eight go")
+    options = parser.parse_args()
+    for name in options.presets:
         print(name)
-        measure(imagegen.presets.load(name, keras.Model))
+        first = measure(imagegen.presets.load(name, keras.Model))[:8]
+    if options.picture:
+        Image.fromarray(imagegen.grid(first, columns=8)).save(options.picture, lossless=True)
 
 
-def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> None:
+def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> np.ndarray:
+    """Prints what it measures, and returns the first pictures."""
+    first = None
     print(f"{NUM_PROMPTS} prompts            petals  centre  background  number")
     for kind, prompts in {
         "seen combinations": prompts_of(held_out=False),
@@ -76,6 +85,7 @@ def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> None:
         "nine to twelve petals": prompts_of(held_out=False, num_petals=range(9, 13)),
     }.items():
         pictures = paint(model, prompts, guidance_scale=GUIDANCE_SCALE)
+        first = pictures if first is None else first
         told = imagegen.prompt_adherence(pictures, prompts)
         print(
             f"{kind:21s} {told.petal_color:7.1%} {told.center_color:7.1%} "
@@ -100,6 +110,7 @@ def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> None:
     conditions = [imagegen.walk(end, 22) for end in model.encode(ends)]
     fresh = model.generate(conditions, num_steps=NUM_STEPS, seed=2)
     print(f"change between frames: {change(frames) / change(fresh):.3f} of that under fresh noise")
+    return first
 
 
 if __name__ == "__main__":

@@ -337,9 +337,9 @@ def num_centers(pictures):
 curve = [0.0, 0.5, 1.0, 3.0, 6.0]
 right, varied = [], []
 for scale in curve:
-    answers = model.generate(asked[:32], guidance_scale=scale, seed=2)
-    right.append(imagegen.prompt_adherence(answers, asked[:32]).everything)
-    varied.append(num_centers(model.generate([prompt] * 48, guidance_scale=scale, seed=6)))
+    answers = model.generate(asked[:32] + [prompt] * 32, guidance_scale=scale, seed=2)
+    right.append(imagegen.prompt_adherence(answers[:32], asked[:32]).everything)
+    varied.append(num_centers(answers[32:]))
 
 figure, axes = plt.subplots(figsize=(5.2, 3))
 axes.plot(varied, right, "o-", color="tab:blue")
@@ -390,7 +390,7 @@ ends = [
     "a white flower with six petals and a red centre on a blue background",
     "a red flower with six petals and a white centre on a blue background",
 ]
-frames = imagegen.prompt_walk(model, ends, 22, seed=2, batch_size=11)
+frames = imagegen.prompt_walk(model, ends, 22, seed=2, batch_size=22)
 imagegen.Animation(
     frames,
     alt="A white flower with a red centre turns into a red one with a white centre, and back.",
@@ -435,7 +435,7 @@ imagegen.show(imagegen.prompt_grid(model, corners, 7, seed=3, batch_size=7), col
 # model learn the words one by one, or whole sentences by heart?
 
 # %%
-unseen = prompts_of(60, held_out=True, num_petals=range(3, 9))
+unseen = prompts_of(64, held_out=True, num_petals=range(3, 9))
 answers = model.generate(unseen, seed=3)
 adherence = imagegen.prompt_adherence(answers, unseen)
 print("                 petals  centre  background  number")
@@ -476,7 +476,7 @@ imagegen.show(
 # too. The model saw few flowers with nine to twelve petals. Here it is asked for those:
 
 # %%
-many = prompts_of(60, held_out=False, num_petals=range(9, 13))
+many = prompts_of(64, held_out=False, num_petals=range(9, 13))
 told = imagegen.prompt_adherence(model.generate(many, seed=3), many)
 print(f"the number is right in {told.num_petals:.0%}")
 
