@@ -2,7 +2,7 @@
 # # Text to image from scratch
 #
 # "A red flower with five petals on a blue background". How does a sentence become a picture? The large
-# models that do it were trained for months. Here is one that was trained within an hour on two processor
+# models that do it were trained for months. Here is one that was trained within an hour on two busy processor
 # cores, and every line of it is in this package. At the end of the chapter you can
 #
 # - turn sentences into vectors, and let a network look at them,
