@@ -215,8 +215,9 @@ imagegen.show(answers, columns=8)
 # %% [markdown]
 # The twin has understood its prompts. But each of its patches has 48 numbers to get right, most of which say
 # what a neighbour says, and the grain is what it gets wrong. The latent model has eight numbers for a place, and
-# the decoder knows what drawings look like: it makes no grain. `benchmarks/prompt_adherence.py` asked both for 512 flowers
-# and read the pictures back, at a guidance scale of 2. This is the share in which each thing was as told:
+# the decoder knows what drawings look like: it makes no grain. `benchmarks/prompt_adherence.py` asked both
+# for 512 flowers and read the pictures back, at a guidance scale of 2. This is the share in which each thing
+# was as told:
 #
 # | | petals | centre | background | number |
 # |---|---|---|---|---|
@@ -225,7 +226,7 @@ imagegen.show(answers, columns=8)
 #
 # Where the reader finds no flower under the grain, nothing counts as right. Smaller patches have less
 # grain, and cost more: `captioned-32` has patches of 2 x 2 and does all that it is told, on a quarter of the area.
-# For 64 x 64 pixels it would take four times as long for each step.
+# For 64 x 64 pixels, each of its steps would take four times the arithmetic.
 #
 # Is it so today? The latent model is asked again, for 64 other flowers:
 
