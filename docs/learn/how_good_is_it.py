@@ -538,7 +538,7 @@ assert best_with_four == "DPM-Solver++(2M), even log SNR"
 # [poorer network](flowers_from_noise.py#an-honest-look). The first
 # two rows are by DPM-Solver++ in 16 steps, the last two by DDPM in 128:
 
-# %% alt="Four rows of eight flowers. In the first two some are heaps of petals; in the last two most are single flowers with a middle."
+# %% alt="Four rows of eight flowers. In the first two some are heaps of petals, and in the last two fewer are."
 in_16 = painted["DPM-Solver++(2M), even log SNR"][:16]
 model.schedule, own_scale = even_times, model.guiding_scale
 model.guiding_scale = 1.1
@@ -548,7 +548,7 @@ imagegen.show(np.concatenate([in_16, in_128]), columns=8, scale=2)
 
 # %% [markdown]
 # By KID, the gain is small: of a thousand pictures each, it is 0.028 and 0.023 (`benchmarks/flowers_quality.py`).
-# The eye finds more. Of the hundred in the [gallery](gallery.py), painted in 128 steps like the last two rows,
+# Sixteen pictures are too few to tell by eye. Of the hundred in the [gallery](gallery.py), painted in 128 steps like the last two rows,
 # we see no flower in about nine. When DPM-Solver++ painted them in 12 steps, it was eighteen.
 #
 # ## How long to train?
