@@ -1,0 +1,80 @@
+"""Readers who type what they look for are led to it: the first result is the right one."""
+
+import pytest
+
+# What a reader types, and where it should lead: to a page, or to a section of one.
+QUERIES = {
+    "attention": "learn/text_to_image/#a-network-that-looks-at-words",
+    "classifier-free guidance": "learn/text_to_image/#guidance",
+    "clip": "api/clip/",
+    "cosine schedule": "learn/noise_and_signal/#the-cosine-schedule",
+    "ddim": "api/samplers/#imagegen.DDIM",
+    "dpm solver": "api/samplers/#imagegen.DPMSolver2M",
+    "ema": "learn/flowers_from_noise/#averaged-weights",
+    "fid": "learn/how_good_is_it/#fid-and-why-not",
+    "flow matching": "learn/diffusion_from_the_equations/#three-other-views",
+    "gif": "api/animation/",
+    "gpu": "learn/flowers_from_noise/#what-full-training-looks-like-and-costs",
+    "image to image": "learn/editing_pictures/#image-to-image",
+    "inpainting": "learn/editing_pictures/#inpainting",
+    "install": "#two-commands",
+    "interpolation": "api/interpolation/",
+    "kl divergence": "learn/latent_spaces/#two-losses",
+    "latent space": "learn/latent_spaces/",
+    "loss function": "learn/flowers_from_noise/#the-loss",
+    "memorization": "learn/how_good_is_it/#are-they-copies",
+    "negative prompt": "learn/text_to_image/#negative-prompts",
+    "noise schedule": "learn/noise_and_signal/",
+    "number of steps": "learn/flowers_from_noise/#how-many-steps-does-it-take",
+    "outpainting": "learn/editing_pictures/#outpainting",
+    "pretrained models": "learn/presets/",
+    "reparameterization trick": "learn/latent_spaces/#from-the-autoencoder-to-the-vae",
+    "resume training": "api/checkpoints/",
+    "save a model": "learn/presets/#load-one-of-your-own",
+    "seed": "learn/flowers_from_noise/#the-same-seed-the-same-pictures",
+    "slerp": "api/interpolation/#imagegen.slerp",
+    "stable diffusion": "learn/stable_diffusion_3/",
+    "super-resolution": "learn/editing_pictures/#super-resolution",
+    "text to image": "learn/text_to_image/",
+    "textual inversion": "learn/a_new_word/",
+    "train on my own images": "api/images/#your-own-photographs",
+    "unet": "api/unet/",
+    "vae": "api/vae/",
+    "velocity prediction": "api/predictions/#imagegen.VelocityPrediction",
+}
+
+
+@pytest.fixture(scope="module")
+def first_result(browser, root):
+    """A function from what is typed to the address of the best result."""
+    page = browser.new_page()
+    page.goto(root)
+    field = page.get_by_role("textbox", name="Search")
+
+    def ask(query: str) -> str:
+        meta = page.locator(".md-search-result__meta")
+        field.fill("")
+        field.press("Backspace")
+        before = meta.inner_text()
+        field.press_sequentially(query)
+        page.wait_for_function(
+            "before => document.querySelector('.md-search-result__meta').innerText != before",
+            arg=before,
+        )
+        page.wait_for_timeout(300)
+        # Where Enter leads: to the link with the highest score of the first group.
+        best = page.evaluate(
+            """() => [...document.querySelector(".md-search-result__item").querySelectorAll("a")]
+            .map(a => [+a.firstElementChild.dataset.mdScore, a.href])
+            .sort((one, other) => other[0] - one[0])[0]?.[1]"""
+        )
+        return best.removeprefix(root).split("?")[0] + ("#" + best.split("#")[1] if "#" in best else "")
+
+    yield ask
+    page.close()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_what_a_reader_types_leads_to_the_right_place(first_result, query):
+    found, wanted = first_result(query), QUERIES[query]
+    assert found == wanted or ("#" not in wanted and found.startswith(wanted + "#"))
