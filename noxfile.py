@@ -90,6 +90,13 @@ def serve(session: nox.Session) -> None:
 
 
 @nox.session
+def site_tests(session: nox.Session) -> None:
+    """Look at every page of the site that `docs` built, in Chromium."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "site"))
+    session.run("pytest", "-rs", "site_tests", *session.posargs)
+
+
+@nox.session
 def gpu_smoke(session: nox.Session) -> None:
     """Train a few steps on a GPU, and paint with a Stable Diffusion 3 of random weights."""
     if shutil.which("nvidia-smi") is None:

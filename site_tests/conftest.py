@@ -6,11 +6,17 @@ import threading
 from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
 
 import pytest
 from playwright.sync_api import Error, sync_playwright
+from visits import Visit, visit
 
+# What was seen so far, by address.
+VISITS: dict[str, Visit] = {}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# No sandbox: root of a container has none. No name but this machine is known to the browser.
+ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".xml"}
 
 
@@ -28,7 +34,8 @@ def site_folder(config) -> Path:
 def addresses(site: Path) -> list[str]:
     """Every page of the site, by its address below the root."""
     return sorted(
-        path.relative_to(site).as_posix().removesuffix("index.html") for path in site.rglob("*.html")
+        path.relative_to(site).as_posix().removesuffix("index.html")
+        for path in site.rglob("*.html")
     )
 
 
@@ -91,8 +98,29 @@ def browser():
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         except Error:
             pytest.skip("no Chromium here: install one, or run `playwright install chromium`")
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def seen(browser, root, address):
+    """What a visit to the page gave: one visit serves all laws."""
+    if address not in VISITS:
+        VISITS[address] = visit(browser, root + address)
+    return VISITS[address]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how quick the site was. That is no law: it depends on what else the machine does."""
+    if VISITS:
+        for what in ("first_paint", "load"):
+            times = [getattr(one, what) for one in VISITS.values()]
+            terminalreporter.write_line(
+                f"{what}: median {median(times):.0f} ms, worst {max(times):.0f} ms"
+            )
+        heaviest = max(VISITS, key=lambda address: sum(VISITS[address].bytes.values()))
+        size = sum(VISITS[heaviest].bytes.values())
+        terminalreporter.write_line(f"heaviest page: {heaviest}, {size:,} bytes on the wire")

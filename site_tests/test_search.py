@@ -4,6 +4,7 @@ import pytest
 
 # What a reader types, and where it should lead: to a page, or to a section of one.
 QUERIES = {
+    "animation": "api/animation/",
     "attention": "learn/text_to_image/#a-network-that-looks-at-words",
     "classifier-free guidance": "learn/text_to_image/#guidance",
     "clip": "api/clip/",
@@ -15,6 +16,8 @@ QUERIES = {
     "flow matching": "learn/diffusion_from_the_equations/#three-other-views",
     "gif": "api/animation/",
     "gpu": "learn/flowers_from_noise/#what-full-training-looks-like-and-costs",
+    "gallery": "learn/gallery/",
+    "guidance": "learn/text_to_image/#guidance",
     "image to image": "learn/editing_pictures/#image-to-image",
     "inpainting": "learn/editing_pictures/#inpainting",
     "install": "#two-commands",
@@ -22,14 +25,18 @@ QUERIES = {
     "kl divergence": "learn/latent_spaces/#two-losses",
     "latent space": "learn/latent_spaces/",
     "loss function": "learn/flowers_from_noise/#the-loss",
+    "masks": "learn/editing_pictures/#inpainting",
     "memorization": "learn/how_good_is_it/#are-they-copies",
     "negative prompt": "learn/text_to_image/#negative-prompts",
+    "metrics": "api/metrics/",
     "noise schedule": "learn/noise_and_signal/",
     "number of steps": "learn/flowers_from_noise/#how-many-steps-does-it-take",
     "outpainting": "learn/editing_pictures/#outpainting",
     "pretrained models": "learn/presets/",
+    "presets": "learn/presets/",
     "reparameterization trick": "learn/latent_spaces/#from-the-autoencoder-to-the-vae",
     "resume training": "api/checkpoints/",
+    "samplers": "learn/samplers/",
     "save a model": "learn/presets/#load-one-of-your-own",
     "seed": "learn/flowers_from_noise/#the-same-seed-the-same-pictures",
     "slerp": "api/interpolation/#imagegen.slerp",
@@ -68,7 +75,9 @@ def first_result(browser, root):
             .map(a => [+a.firstElementChild.dataset.mdScore, a.href])
             .sort((one, other) => other[0] - one[0])[0]?.[1]"""
         )
-        return best.removeprefix(root).split("?")[0] + ("#" + best.split("#")[1] if "#" in best else "")
+        return best.removeprefix(root).split("?")[0] + (
+            "#" + best.split("#")[1] if "#" in best else ""
+        )
 
     yield ask
     page.close()

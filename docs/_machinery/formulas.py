@@ -2,7 +2,8 @@
 
 Browsers draw MathML by themselves, so a page needs no script and nothing from another host. A
 formula with a mistake in it stops the build. What MathML needs for good looks is a font with a
-table of mathematical measures: STIX Two Math, taken from the wheel of `ziamath`.
+table of mathematical measures: STIX Two Math, taken from the wheel of `ziamath`, of which the site
+carries what its formulas use, a twentieth.
 """
 
 import html
@@ -13,33 +14,34 @@ from pathlib import Path
 
 from fontTools import subset
 from math_core import LatexToMathML
-from mkdocs.structure.files import File
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 
-# Letters, Greek, accents, arrows, operators, brackets, and the italic and script alphabets: what
-# formulas are written with is an eighth of the font.
-CHARACTERS = (
-    "20-7E,A0-FF,2C6-2DD,300-338,370-3FF,2010-2063,2070-209F,2102-2138,2190-21FF,2200-22FF,"
-    "2308-230B,23DC-23E1,27E8-27EB,2A00-2AFF,1D400-1D7FF"
+# A browser draws a letter that stands alone as the italic one of the mathematical alphabets.
+ALPHABETS = "".join(
+    map(chr, [*range(0x20, 0x7F), *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C), 0x210E])
 )
 
 converter = LatexToMathML(fancy_error=False)
 
 
-def math_font() -> bytes:
-    """The characters of STIX Two Math that formulas use, as WOFF2."""
+used: set[str] = set()
+
+
+def math_font(characters: str) -> bytes:
+    """The glyphs of STIX Two Math for some characters, their larger forms included, as WOFF2."""
     source = distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "math.woff2"
-        options = [f"--unicodes={CHARACTERS}", "--flavor=woff2", f"--output-file={target}"]
+        options = [f"--text={characters}", "--flavor=woff2", f"--output-file={target}"]
         subset.main([str(source), *options])
         return target.read_bytes()
 
 
-def on_files(files, config):
-    """Add the font to the site."""
-    files.append(File.generated(config, "stylesheets/math.woff2", content=math_font()))
+def on_post_build(config):
+    """Add the font to the site, once all formulas are known."""
+    target = Path(config.site_dir) / "stylesheets" / "math.woff2"
+    target.write_bytes(math_font("".join(sorted(used.union(ALPHABETS)))))
 
 
 def on_page_content(content, page, config, files):
@@ -49,6 +51,7 @@ def on_page_content(content, page, config, files):
         formula = converter.convert_with_local_state(
             html.unescape(match[2]), displaystyle=match[1] == "div"
         )
+        used.update(html.unescape(re.sub("<.*?>", "", formula)))
         return f'<{match[1]} class="formula">{formula}</{match[1]}>'
 
     return FORMULA.sub(convert, content)

@@ -1,0 +1,61 @@
+// What Material's own script leaves out. `document$` is its way to say that a page has come.
+
+// What is wider than its box can be scrolled by keyboard: it takes the focus, and has a name.
+const SCROLLING = {
+  ".formula": "Formula",
+  ".md-typeset__scrollwrap": "Table",
+  ".output": "Output",
+};
+
+const boxes = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
+function letScroll(selector, name) {
+  for (const box of document.querySelectorAll(`.md-content ${selector}`)) {
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", name);
+    boxes.observe(box);
+  }
+}
+
+// A film plays while it is in view. Whoever has stopped it finds it stopped.
+const films = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) target.play().catch(() => {});
+      else if (!target.paused) target.pause();
+      else if (target.currentTime) films.unobserve(target);
+    }
+  },
+  { threshold: 0.5 },
+);
+
+function playFilms() {
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  for (const film of document.querySelectorAll(".film video")) films.observe(film);
+}
+
+// A chapter that is still being computed shows itself as soon as it is done.
+async function waitForChapter() {
+  try {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    if (answer.ok && !(await answer.text()).includes("data-pending")) return location.reload();
+  } catch {
+    // The server is busy or gone: ask again.
+  }
+  setTimeout(waitForChapter, 2000);
+}
+
+document$.subscribe(() => {
+  for (const [selector, name] of Object.entries(SCROLLING)) letScroll(selector, name);
+  // The buttons beside a listing are not navigation, whatever Material calls them.
+  for (const buttons of document.querySelectorAll(".md-code__nav")) {
+    buttons.setAttribute("role", "none");
+  }
+  playFilms();
+  if (document.querySelector("[data-pending]")) setTimeout(waitForChapter, 2000);
+});

@@ -1,0 +1,78 @@
+"""Whoever has no mouse gets everywhere, and sees where they are."""
+
+import pytest
+
+KINDS = ["", "learn/latent_spaces/", "api/editing/"]
+
+# What has the focus, and whether it looks different from when it has not. The palette's switch
+# shows that on the button beside it, and in a field of text stands a caret.
+LOOK = """() => {
+    const one = document.activeElement;
+    if (one === document.body) return null;
+    const properties = ["outlineStyle", "outlineColor", "boxShadow", "backgroundColor", "color",
+        "opacity", "borderColor", "textDecorationLine"];
+    const look = () => [one, one.nextElementSibling ?? one].map(getComputedStyle)
+        .flatMap(style => properties.map(property => style[property])).join();
+    one.dataset.reached = "";
+    const focused = look();
+    one.blur();
+    const changed = look() != focused || one.type == "text";
+    one.focus();
+    return [one.outerHTML.slice(0, 120), changed];
+}"""
+FOCUSABLE = "a[href], button, summary, input, select, video, [tabindex='0']"
+MISSED = f"""() => [...document.querySelectorAll("{FOCUSABLE}")]
+    .filter(one => one.checkVisibility({{ opacityProperty: true, visibilityProperty: true }}))
+    .filter(one => one.tabIndex >= 0 && !("reached" in one.dataset))
+    .map(one => one.outerHTML.slice(0, 120))"""
+
+
+@pytest.fixture
+def page(browser, root):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+@pytest.mark.parametrize("kind", KINDS, ids=["home", "chapter", "reference"])
+def test_tab_reaches_everything_and_shows_where_it_is(page, root, kind, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(root + kind)
+    page.add_style_tag(content="* { transition: none !important; }")
+    unseen = []
+    for _ in range(1000):
+        page.keyboard.press("Tab")
+        if (found := page.evaluate(LOOK)) is None:
+            break
+        name, changed = found
+        if not changed:
+            unseen.append(name)
+    assert unseen == []
+    assert page.evaluate(MISSED) == []
+
+
+def test_the_skip_link_leads_past_the_menus(page, root, address):
+    page.goto(root + address)
+    page.keyboard.press("Tab")
+    link = page.locator(":focus")
+    if address == "404.html":
+        pytest.skip("a page without a text has nothing to skip to")
+    assert link.inner_text() == "Skip to content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.closest('article') != null")
+
+
+def test_the_menu_of_a_phone_opens_by_keyboard(page, root):
+    page.set_viewport_size({"width": 360, "height": 900})
+    page.goto(root)
+    page.locator("label[title=Menu]").focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_label("Navigation").get_by_text("Learn").first.is_visible()
+
+
+def test_search_is_one_key_away(page, root):
+    page.goto(root)
+    page.keyboard.press("/")
+    assert page.evaluate("() => document.activeElement.name") == "query"
