@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
 
-from imagegen import _oxford, datasets
+from imagegen import _oxford, datasets, presets
 
+import keras
 import numpy as np
 import pytest
 import scipy.io
@@ -102,32 +104,39 @@ def test_digits_are_those_of_the_folder(data, source):
     assert images.shape == (40, 28, 28, 1)
 
 
-def test_small_digits_keep_their_ink_and_their_margin():
-    from sklearn.datasets import load_digits
-
-    small, expected = load_digits(return_X_y=True)
-    images, labels = datasets.digits("uci")
-    np.testing.assert_array_equal(labels, expected)
-    assert images.shape == (1797, 28, 28, 1)
-    assert images.dtype == np.uint8
-    assert not images[:, :4].any()
-    assert not images[:, 24:].any()
-    assert not images[:, :, :4].any()
-    assert not images[:, :, 24:].any()
-    assert images.max() == 255
-    # Each pixel becomes 2.5 x 2.5 pixels: the mean grey level of the square stays the same.
-    ink = images[:, 4:24, 4:24].mean((1, 2, 3))
-    assert np.abs(ink - small.mean(1) * 255 / 16).max() < 8
-    coarse = images[:, 4:24, 4:24, 0].repeat(2, 1).repeat(2, 2).reshape(-1, 8, 5, 8, 5)
-    assert np.corrcoef(coarse.mean((2, 4)).ravel(), small.ravel())[0, 1] > 0.98
-
-
-def test_splits_of_small_digits_are_disjoint_and_exhaustive():
-    train, test = (datasets.digits("uci", split) for split in ("train", "test"))
-    together = datasets.digits("uci")
-    assert len(test.images) == 297
+def test_embedded_digits_need_nothing_and_keep_their_splits_apart():
+    train, test = (datasets.digits("mnist-sample", split) for split in ("train", "test"))
+    together = datasets.digits("mnist-sample")
+    assert train.images.shape == (5000, 28, 28, 1)
+    assert test.images.shape == (1000, 28, 28, 1)
+    assert train.images.dtype == np.uint8
     for parts, whole in zip(zip(train, test, strict=True), together, strict=True):
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert not {*map(bytes, train.images)} & {*map(bytes, test.images)}
+
+
+def test_embedded_digits_are_handwriting_of_every_digit():
+    images, labels = datasets.digits("mnist-sample")
+    assert labels.dtype == np.int64
+    counts = np.bincount(labels, minlength=10)
+    assert len(counts) == 10
+    assert counts.min() > 500
+    # The ink of each of MNIST's digits has its centre of mass in the middle of the picture.
+    ink = images[..., 0] / images.sum(axis=(1, 2, 3))[:, None, None]
+    for axis in (1, 2):
+        centers = (ink.sum(axis=axis) * np.arange(28)).sum(axis=1)
+        assert np.abs(centers - 14).max() < 1
+    assert images.max() == 255
+    assert 0.1 < images.mean() / 255 < 0.16
+
+
+@needs_real_data
+def test_embedded_digits_are_the_first_of_mnist(monkeypatch):
+    monkeypatch.setenv("IMAGEGEN_DATA", REAL_DATA)
+    for split in ("train", "test"):
+        part, whole = (datasets.digits(source, split) for source in ("mnist-sample", "mnist"))
+        for some, all_of_them in zip(part, whole, strict=True):
+            np.testing.assert_array_equal(some, all_of_them[: len(some)])
 
 
 @needs_real_data
@@ -162,7 +171,7 @@ def test_flowers_may_be_fewer(data):
     assert labels.tolist() == [6, 7999 % 102]
 
 
-@pytest.mark.parametrize("source", ["oxford", "captioned"])
+@pytest.mark.parametrize("source", ["oxford", "painted"])
 def test_splits_of_flowers_are_disjoint_and_exhaustive(data, source):
     write_archive(data / "102flowers.tgz", photographs(range(1, 621)))
     everything = datasets.flowers(source, 8).images
@@ -225,11 +234,56 @@ def test_photographs_are_resized_with_antialiasing(side):
     assert np.abs(small - 127.5).max() < 20
 
 
-def test_drawn_flowers_are_labelled_by_their_petals():
-    images, labels, names = datasets.flowers("captioned", image_size=16)
-    drawn = datasets.captioned_flowers(len(images), image_size=16)
-    np.testing.assert_array_equal(images, drawn.images)
-    assert [names[label] for label in labels] == [f"{a.petal_color} flower" for a in drawn[2]]
+def test_painted_flowers_are_as_many_of_each_species():
+    images, labels, names = datasets.flowers("painted")
+    assert images.shape == (len(labels), 64, 64, 3)
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int64
+    assert names == list(datasets.FLOWER_NAMES)
+    species, counts = np.unique(labels, return_counts=True)
+    assert [names[label] for label in species] == painted_flowers()["columns"]
+    assert len(species) == 89
+    assert len(set(counts)) == 1
+
+
+def test_the_painted_flowers_are_no_copies_of_one_another():
+    images = datasets.flowers("painted").images
+    assert len({*map(bytes, images)}) == len(images)
+
+
+def test_every_species_is_painted_in_both_splits():
+    for split in ("train", "test"):
+        assert len(np.unique(datasets.flowers("painted", split=split).labels)) == 89
+
+
+def test_the_painted_flowers_are_what_their_names_say():
+    """Not only in some order: the package's classifier knows most of them."""
+    images, labels, _ = datasets.flowers("painted", split="test")
+    logits = presets.load("species-64", keras.Model).predict(images.astype("float32"), verbose=0)
+    assert np.mean(logits.argmax(axis=1) == labels) > 0.7
+
+
+@pytest.mark.parametrize("image_size", [16, 100])
+def test_painted_flowers_of_other_sizes_are_resized_by_lanczos(image_size):
+    painted, labels, _ = datasets.flowers("painted", split="test")
+    resized = datasets.flowers("painted", image_size, split="test")
+    np.testing.assert_array_equal(resized.labels, labels)
+    assert resized.images.shape == (500, image_size, image_size, 3)
+    for before, after in zip(painted[:5], resized.images[:5], strict=True):
+        shape = (image_size, image_size)
+        expected = Image.fromarray(before).resize(shape, Image.Resampling.LANCZOS)
+        np.testing.assert_array_equal(after, np.asarray(expected))
+
+
+def painted_flowers():
+    return json.loads((datasets._EMBEDDED / "painted-flowers.json").read_text())
+
+
+def test_the_painted_flowers_are_called_what_they_are():
+    about = painted_flowers()
+    assert "None of them is a photograph" in about["description"]
+    assert f"{len(datasets.flowers('painted').images):,} flowers" in about["description"]
+    assert (Path(__file__).parents[1] / about["recipe"]).is_file()
 
 
 @needs_real_data
@@ -312,15 +366,40 @@ def test_a_copy_is_never_left_half_written(data, tmp_path, monkeypatch):
 # Where the data comes from
 
 
-@pytest.mark.parametrize("load", [datasets.digits, datasets.flowers])
-def test_the_embedded_default_comes_with_one_warning(load, monkeypatch):
-    monkeypatch.setattr(datasets, "_NUM_CAPTIONED_FLOWERS", 50)
-    with pytest.warns(UserWarning, match="instead of the original") as warned:
-        loaded = load()
+@pytest.mark.parametrize(
+    ("load", "source", "instead"),
+    [
+        (datasets.digits, "mnist-sample", "the 6,000 digits of MNIST that travel in the package"),
+        (datasets.flowers, "painted", "the preset flowers-64-species painted, none .* photograph"),
+    ],
+)
+def test_the_embedded_default_comes_with_one_warning(load, source, instead):
+    with pytest.warns(UserWarning, match=f"{instead}.* instead of the original") as warned:
+        loaded = load(split="test")
     assert len(warned) == 1
     assert warned[0].filename == __file__
-    embedded = load("uci" if load is datasets.digits else "captioned")
-    np.testing.assert_array_equal(loaded.images, embedded.images)
+    assert f"source='{source}' to silence this" in str(warned[0].message)
+    assert loaded.source == source
+    np.testing.assert_array_equal(loaded.images, load(source, split="test").images)
+
+
+@pytest.mark.parametrize(
+    ("load", "sources"),
+    [(datasets.digits, ["mnist", "mnist-sample"]), (datasets.flowers, ["oxford", "painted"])],
+)
+def test_what_is_loaded_says_where_it_is_from(data, load, sources):
+    assert load().source == sources[0]
+    for source in sources:
+        assert load(source).source == source
+
+
+@pytest.mark.parametrize("load", [datasets.digits, datasets.flowers])
+def test_the_source_is_not_among_what_is_unpacked(data, load):
+    loaded = load()
+    assert loaded.source not in [part for part in loaded if isinstance(part, str)]
+    assert [len(part) for part in loaded][:2] == [40, 40]
+    with pytest.raises(AttributeError):
+        loaded.source = "elsewhere"
 
 
 def test_originals_are_downloaded_to_the_cache(good_files, tmp_path, monkeypatch):
@@ -369,7 +448,7 @@ def test_unknown_sources_and_splits_are_refused(load, arguments):
 @pytest.mark.parametrize("image_size", [0, -1, 8.5, True, "8"])
 def test_impossible_image_sizes_are_refused(image_size):
     with pytest.raises(ValueError, match="`image_size` must be an integer"):
-        datasets.flowers("captioned", image_size)
+        datasets.flowers("painted", image_size)
 
 
 # Damaged and hostile files
@@ -432,6 +511,38 @@ def test_damaged_files_load_whole_or_are_refused(data, good_files, name, place, 
         assert f"{name} must be " in str(error)  # noqa: PT017
     finally:
         (data / name).write_bytes(content)
+
+
+@pytest.fixture
+def embedded(tmp_path, monkeypatch):
+    """A copy of what travels in the package, to be damaged."""
+    folder = tmp_path / "embedded"
+    shutil.copytree(datasets._EMBEDDED, folder)
+    monkeypatch.setattr(datasets, "_EMBEDDED", folder)
+    return folder
+
+
+EMBEDDED_LOADERS = {
+    "mnist-sample.npz": lambda: datasets.digits("mnist-sample"),
+    "painted-flowers.webp": lambda: datasets.flowers("painted"),
+    "painted-flowers.json": lambda: datasets.flowers("painted"),
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDED_LOADERS)
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "one bit"])
+def test_damaged_embedded_files_are_refused(embedded, name, damage):
+    path = embedded / name
+    content = bytearray(path.read_bytes())
+    # Of the JSON file, the first digit of the checksum; of the others, in the midst of pixels.
+    middle = content.index(b'"sha256"') + 11 if name.endswith("json") else len(content) // 2
+    content[middle] ^= 1
+    changed = {"empty": b"", "truncated": content[: len(content) // 2], "one bit": content}
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(changed[damage])
+    with pytest.raises(ValueError, match=r"(mnist-sample\.npz|painted-flowers\.webp) must be "):
+        EMBEDDED_LOADERS[name]()
 
 
 @pytest.mark.parametrize(

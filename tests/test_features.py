@@ -11,7 +11,7 @@ from keras import layers
 
 @pytest.fixture(scope="module")
 def images():
-    return datasets.flowers("captioned", image_size=16).images[:10]
+    return datasets.flowers("painted", image_size=16).images[:10]
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ ALLOWED = {
     "checkpoints": "",
     "concepts": "images",
     "conditioning": "",
-    "datasets": "captioned _oxford _download",
+    "datasets": "captioned images _oxford _download",
     "_weights": "layers",
     "diffusion": "schedules predictions conditioning generation presets",
     "discrete": "schedules",

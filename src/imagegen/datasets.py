@@ -1,18 +1,22 @@
 """Data sets as NumPy arrays: digits, flowers, captioned flowers, and points on an S-curve."""
 
 import hashlib
+import io
+import json
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from imagegen._checks import check_choice, check_integer, check_number
 from imagegen._download import DownloadError, cache_folder, fetch, reading
 from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
 from imagegen._oxford import decoded_photographs, species_labels
-from imagegen.captioned import COLORS as _CAPTIONED_COLORS
 from imagegen.captioned import captioned_flowers as captioned_flowers
+from imagegen.images import fitted
 
 import numpy as np
 from PIL import Image
@@ -25,38 +29,52 @@ _OXFORD_MD5 = {
     "102flowers.tgz": "52808999861908f626f3c1f4e79d11fa",
     "imagelabels.mat": "e0620be6f572b9609742df49c70aed4d",
 }
+# What travels in the package, for machines without a network.
+_EMBEDDED = Path(__file__).parent / "data"
 _SPLITS = ("train", "test")
 _NUM_TEST_FLOWERS = 500
-_NUM_CAPTIONED_FLOWERS = 2500
-_NUM_UCI_TRAINING_DIGITS = 1500
+_PAINTED_SIZE = 64
 # What is beyond this is no set of digits, but an attempt to fill the memory.
 _MAX_DIGITS_BYTES = 1 << 28
 
 
-class Digits(NamedTuple):
-    """Handwritten digits.
+# Without equality, which is not defined for whole arrays.
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Handwritten digits: `images, labels = digits`, and where they are from.
 
     Attributes:
         images: uint8 of shape `(num_images, 28, 28, 1)`, white ink on black.
         labels: int64 of shape `(num_images,)`, 0 to 9.
+        source: `"mnist"`, all of MNIST, or `"mnist-sample"`, the part that travels in the package.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    source: str
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from (self.images, self.labels)
 
 
-class Flowers(NamedTuple):
-    """Flowers and their species.
+@dataclass(frozen=True, eq=False)
+class Flowers:
+    """Flowers and their species: `images, labels, names = flowers`, and where they are from.
 
     Attributes:
         images: uint8 of shape `(num_images, image_size, image_size, 3)`.
         labels: int64 of shape `(num_images,)`, each an index into `names`.
-        names: The names of the classes.
+        names: The names of the 102 species, from either source.
+        source: `"oxford"`, photographs, or `"painted"`, pictures by one of the package's models.
     """
 
     images: np.ndarray
     labels: np.ndarray
     names: list[str]
+    source: str
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from (self.images, self.labels, self.names)
 
 
 def digits(source: str = "auto", split: str | None = None) -> Digits:
@@ -64,18 +82,17 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
 
     The source `"mnist"` has 60,000 digits for training and 10,000 for tests. It is read from the
     folder that the environment variable `IMAGEGEN_DATA` names, where that is set; else it is
-    downloaded once, checked and kept. The source `"uci"` is scikit-learn's 1,797 digits, which need
-    no network: 8 x 8 pixels, enlarged to 20 x 20 inside MNIST's margin of 4. `"auto"` takes MNIST,
-    and the small set, with a warning, where MNIST can't be had.
+    downloaded once, checked and kept. The source `"mnist-sample"` travels in the package and needs
+    no network: the first 5,000 and the first 1,000 of them. `"auto"` takes MNIST, and the sample,
+    with a warning, where MNIST can't be had.
 
     Args:
-        source: `"auto"`, `"mnist"` or `"uci"`.
-        split: `"train"`, `"test"`, or None for all digits, those for training first. Of the small
-            set, the first 1,500 digits are for training.
+        source: `"auto"`, `"mnist"` or `"mnist-sample"`.
+        split: `"train"`, `"test"`, or None for all digits, those for training first.
 
     Returns:
-        `Digits(images, labels)`: uint8 of shape `(num_images, 28, 28, 1)`, int64 of shape
-        `(num_images,)`.
+        `Digits(images, labels, source)`, of which `images, labels = digits()` takes two: uint8 of
+        shape `(num_images, 28, 28, 1)`, int64 of shape `(num_images,)`, and the name of the source.
 
     Raises:
         ValueError: When an argument is none of these, or a file is damaged.
@@ -87,49 +104,57 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
         ```python
         from imagegen import datasets
 
-        images, labels = datasets.digits("uci", split="test")
-        assert images.shape == (297, 28, 28, 1)
+        images, labels = datasets.digits("mnist-sample", split="test")
+        assert images.shape == (1000, 28, 28, 1)
+        assert labels[:4].tolist() == [7, 2, 1, 0]
         ```
 
     Reference:
         LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
-        recognition", 1998 (MNIST). Alpaydin and Kaynak, "Optical recognition of handwritten
-        digits", 1998 (UCI).
+        recognition", 1998.
     """
-    check_choice(source, "source", ("auto", "mnist", "uci"))
+    check_choice(source, "source", ("auto", "mnist", "mnist-sample"))
     _check_split(split)
-    if source != "uci":
+    if source != "mnist-sample":
         try:
-            return _mnist(split)
+            path = _original("mnist.npz", _MNIST_URL, sha256=_MNIST_SHA256)
+            return _mnist(path, split, "mnist")
         except DownloadError as error:
             _explain_or_warn(
-                source, error, "scikit-learn's 1,797 small digits", "mnist.npz", embedded="uci"
-            )
-    return _uci(split)
+                source, error, "the 6,000 digits of MNIST that travel in the package", "mnist.npz",
+                embedded="mnist-sample",
+            )  # fmt: skip
+    return _mnist(_EMBEDDED / "mnist-sample.npz", split, "mnist-sample")
 
 
 def flowers(source: str = "auto", image_size: int = 64, split: str | None = None) -> Flowers:
-    """Loads photographs of flowers of 102 species.
+    """Loads pictures of flowers and their species, of which there are 102.
 
     The source `"oxford"` is Oxford Flowers 102, 8,189 photographs, read from the folder that the
     environment variable `IMAGEGEN_DATA` names, where that is set; else it is downloaded once,
     checked and kept. Of each photograph the largest centred square is resized with antialiasing, so
-    that flowers keep their shape. The source `"captioned"` is 2,500 flowers drawn by
-    `captioned_flowers`, whose classes are the petals' colours. `"auto"` takes the photographs, and
-    the drawings, with a warning, where the photographs can't be had.
+    that flowers keep their shape. `"auto"` takes the photographs, and painted flowers, with a
+    warning, where the photographs can't be had.
+
+    The source `"painted"` travels in the package and needs no network. None of it is a photograph:
+    the preset `flowers-64-species` painted every picture, as many of each of the 89 species that it
+    knows. Some show no clear flower. What learns from them learns from that model,
+    its mistakes included. They were painted at 64 x 64 pixels; other sizes are resized from these.
 
     The 500 photographs of the test split are those whose file numbers have the smallest SHA-256
     digests. That depends on no machine and no random generator, and a photograph that is in the
-    full collection's test split is in that of every part of the collection.
+    full collection's test split is in that of every part of the collection. Of the painted flowers,
+    the last 500 are for tests.
 
     Args:
-        source: `"auto"`, `"oxford"` or `"captioned"`.
+        source: `"auto"`, `"oxford"` or `"painted"`.
         image_size: Height and width of the images, in pixels, at least 1.
         split: `"test"` for 500 held-out flowers, `"train"` for all others, or None for all.
 
     Returns:
-        `Flowers(images, labels, names)`: uint8 of shape `(num_images, image_size, image_size, 3)`,
-        int64 of shape `(num_images,)`, and a list of names.
+        `Flowers(images, labels, names, source)`, of which `images, labels, names = flowers()` takes
+        three: uint8 of shape `(num_images, image_size, image_size, 3)`, int64 of shape
+        `(num_images,)`, the list of the species' names, and the name of the source.
 
     Raises:
         ValueError: When an argument is none of these, or a file is damaged.
@@ -141,26 +166,30 @@ def flowers(source: str = "auto", image_size: int = 64, split: str | None = None
         ```python
         from imagegen import datasets
 
-        images, labels, names = datasets.flowers("captioned", image_size=16, split="test")
+        images, labels, names = datasets.flowers("painted", image_size=16, split="test")
         assert images.shape == (500, 16, 16, 3)
+        assert names[53] == "sunflower"
         ```
 
     Reference:
         Nilsback and Zisserman, "Automated flower classification over a large number of classes",
         2008.
     """
-    check_choice(source, "source", ("auto", "oxford", "captioned"))
+    check_choice(source, "source", ("auto", "oxford", "painted"))
     check_integer(image_size, "image_size", minimum=1)
     _check_split(split)
-    if source != "captioned":
+    if source != "painted":
         try:
             return _oxford(image_size, split)
         except DownloadError as error:
             _explain_or_warn(
-                source, error, "drawn flowers", "102flowers.tgz and imagelabels.mat",
-                embedded="captioned",
-            )  # fmt: skip
-    return _drawn(image_size, split)
+                source,
+                error,
+                "flowers that the preset flowers-64-species painted, none of them a photograph,",
+                "102flowers.tgz and imagelabels.mat",
+                embedded="painted",
+            )
+    return _painted(image_size, split)
 
 
 def s_curve(num_points: int, *, noise: float = 0.1, seed: int = 0) -> np.ndarray:
@@ -234,18 +263,19 @@ def _original(name: str, url: str, **checksum: str) -> Path:
 # Digits
 
 
-def _mnist(split: str | None) -> Digits:
-    path = _original("mnist.npz", _MNIST_URL, sha256=_MNIST_SHA256)
+def _mnist(path: Path, split: str | None, source: str) -> Digits:
+    """Reads MNIST, or a part of it in the same layout."""
     with reading(path, "MNIST as a NumPy archive"):
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_DIGITS_BYTES:
                 raise ValueError(f"it unpacks to more than {_MAX_DIGITS_BYTES} bytes")
         with np.load(path, allow_pickle=False) as arrays:
             parts = [_checked_digits(arrays, part) for part in _SPLITS if split in (None, part)]
-    return Digits(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Digits(images, labels, source)
 
 
-def _checked_digits(arrays: "np.lib.npyio.NpzFile", part: str) -> Digits:
+def _checked_digits(arrays: "np.lib.npyio.NpzFile", part: str) -> tuple[np.ndarray, np.ndarray]:
     images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
         raise ValueError(
@@ -259,25 +289,7 @@ def _checked_digits(arrays: "np.lib.npyio.NpzFile", part: str) -> Digits:
         )
     if labels.min() < 0 or labels.max() > 9:
         raise ValueError(f"y_{part} must be 0 to 9. Received: {labels.min()} to {labels.max()}")
-    return Digits(images[..., None], labels.astype("int64"))
-
-
-def _uci(split: str | None) -> Digits:
-    from sklearn.datasets import load_digits
-
-    small, labels = load_digits(return_X_y=True)
-    images = np.zeros((len(small), 28, 28, 1), "uint8")
-    for image, values in zip(images, small.reshape(-1, 8, 8) * (255 / 16), strict=True):
-        enlarged = Image.fromarray(values.astype("float32")).resize(
-            (20, 20), Image.Resampling.BICUBIC
-        )
-        image[4:24, 4:24, 0] = np.clip(np.asarray(enlarged), 0, 255).round()
-    chosen = {
-        None: slice(None),
-        "train": slice(_NUM_UCI_TRAINING_DIGITS),
-        "test": slice(_NUM_UCI_TRAINING_DIGITS, None),
-    }[split]
-    return Digits(images[chosen], labels.astype("int64")[chosen])
+    return images[..., None], labels.astype("int64")
 
 
 # Flowers
@@ -301,7 +313,8 @@ def _oxford(image_size: int, split: str | None) -> Flowers:
         )
     held_out = np.isin(numbers, sorted(numbers, key=_position)[:_NUM_TEST_FLOWERS])
     chosen = _chosen(held_out, split)
-    return Flowers(images[chosen], all_labels[numbers - 1][chosen], list(FLOWER_NAMES))
+    labels = all_labels[numbers - 1]
+    return Flowers(images[chosen], labels[chosen], list(FLOWER_NAMES), "oxford")
 
 
 def _position(number: int) -> bytes:
@@ -312,9 +325,26 @@ def _chosen(held_out: np.ndarray, split: str | None) -> np.ndarray | slice:
     return slice(None) if split is None else held_out == (split == "test")
 
 
-def _drawn(image_size: int, split: str | None) -> Flowers:
-    images, _, attributes = captioned_flowers(_NUM_CAPTIONED_FLOWERS, image_size=image_size)
-    names = list(_CAPTIONED_COLORS)
-    labels = np.array([names.index(flower.petal_color) for flower in attributes])
+def _painted(image_size: int, split: str | None) -> Flowers:
+    images, labels = _embedded_flowers()
     chosen = _chosen(np.arange(len(images)) >= len(images) - _NUM_TEST_FLOWERS, split)
-    return Flowers(images[chosen], labels[chosen], [f"{name} flower" for name in names])
+    images = fitted(images[chosen], image_size, image_size)
+    return Flowers(images, labels[chosen], list(FLOWER_NAMES), "painted")
+
+
+def _embedded_flowers() -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the sheet of painted flowers into its pictures, row by row."""
+    path, size = _EMBEDDED / "painted-flowers.webp", _PAINTED_SIZE
+    what = f"the sheet of painted flowers, as imagegen installs it with {path.stem}.json beside it"
+    with reading(path, what):
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        # A damaged picture is a picture, too: nothing but a checksum tells.
+        if hashlib.sha256(content).hexdigest() != about["sha256"]:
+            raise ValueError(f"its SHA-256 digest is not {about['sha256']}")
+        species = [FLOWER_NAMES.index(name) for name in about["columns"]]
+        with Image.open(io.BytesIO(content), formats=["WEBP"]) as sheet:
+            pixels = np.asarray(sheet.convert("RGB"))
+        rows = pixels.reshape(-1, size, len(species), size, 3)
+    images = rows.swapaxes(1, 2).reshape(-1, size, size, 3)
+    return images, np.tile(np.array(species, "int64"), len(rows))

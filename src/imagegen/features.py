@@ -98,7 +98,7 @@ def extract_features(
         ```python
         from imagegen import datasets, extract_features, feature_model
 
-        images = datasets.flowers("captioned", image_size=32).images[:4]
+        images = datasets.flowers("painted", image_size=32).images[:4]
         features = extract_features(images, feature_model("species-64"))
         assert features.shape == (4, 192)
         ```

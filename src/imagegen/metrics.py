@@ -387,7 +387,7 @@ def negative_elbo(vae: Any, images: Any, *, num_draws: int = 1, seed: int = 0) -
         ```python
         from imagegen import VAE, datasets, negative_elbo
 
-        images = datasets.digits("uci", split="test").images
+        images = datasets.digits("mnist-sample", split="test").images[:100]
         bound = negative_elbo(VAE.from_preset("digits-2d"), images)
         assert bound.nats == bound.reconstruction + bound.kl
         ```
