@@ -42,7 +42,7 @@ def shown(monkeypatch):
         figure = plt.gcf()
         figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-        figures.append((pixels, [text.get_text() for text in figure.axes[0].texts]))
+        figures.append((pixels, [text.get_text() for text in figure.texts]))
 
     monkeypatch.setattr(plt, "show", capture)
     return figures

@@ -241,7 +241,9 @@ def show(
 
     gaps = (2 + title_height, 2)
     canvas = _tile(pictures, columns, gaps)
-    canvas = np.pad(canvas, ((title_height, 0), (0, 0), (0, 0)), constant_values=255)
+    # Clear between the pictures, for pages of any colour.
+    canvas = np.dstack([canvas, _tile(np.full_like(pictures, 255), columns, gaps, 0)[..., :1]])
+    canvas = np.pad(canvas, ((title_height, 0), (0, 0), (0, 0)))
     inches = scale / dpi
     figure = plt.figure(figsize=(canvas.shape[1] * inches, canvas.shape[0] * inches), dpi=dpi)
     # Axes that fill a figure of whole multiples of the canvas, or the squares would not be equal.
@@ -252,7 +254,8 @@ def show(
         row, column = divmod(index, columns)
         x = column * (width + gaps[1]) + width / 2
         y = row * (height + gaps[0]) + title_height - 3 / scale
-        axes.text(x, y, label, ha="center", va="bottom", fontsize=font_pixels * 72 / dpi)
+        place = (x / canvas.shape[1], 1 - y / canvas.shape[0])
+        figure.text(*place, label, ha="center", va="bottom", fontsize=font_pixels * 72 / dpi)
     plt.show()
     plt.close(figure)
 
@@ -381,12 +384,14 @@ def _check_columns(columns: int | None, num_pictures: int) -> int:
     return check_integer(columns, "columns", minimum=1)
 
 
-def _tile(pictures: np.ndarray, columns: int, gaps: tuple[int, int]) -> np.ndarray:
-    """Puts pictures on white, with `gaps` of so many pixels below and to the right of each."""
+def _tile(
+    pictures: np.ndarray, columns: int, gaps: tuple[int, int], paper: int = 255
+) -> np.ndarray:
+    """Puts pictures on paper, with `gaps` of so many pixels below and to the right of each."""
     num_pictures, height, width, _ = pictures.shape
     rows = math.ceil(num_pictures / columns)
     step_y, step_x = height + gaps[0], width + gaps[1]
-    canvas = np.full((rows * step_y, columns * step_x, 3), 255, dtype="uint8")
+    canvas = np.full((rows * step_y, columns * step_x, 3), paper, dtype="uint8")
     for index, picture in enumerate(pictures):
         y, x = index // columns * step_y, index % columns * step_x
         canvas[y : y + height, x : x + width] = picture
