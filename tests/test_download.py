@@ -212,6 +212,15 @@ def test_no_network_is_given_up_at_once(tmp_path):
         fetch(f"http://127.0.0.1:{port}/file.bin", tmp_path / "file.bin", sha256=SHA256)
 
 
+def test_offline_by_wish_asks_no_server(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEGEN_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="IMAGEGEN_OFFLINE"):
+        fetch(server.url, tmp_path / "file", sha256=SHA256)
+    assert not server.ranges
+    (tmp_path / "file").write_bytes(CONTENT)
+    assert fetch(server.url, tmp_path / "file", sha256=SHA256) == tmp_path / "file"
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(server, tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(DownloadError, match="could not be downloaded"):

@@ -43,6 +43,8 @@ def file_sha256(path: str | Path) -> str:
 def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | None = None) -> Path:
     """Returns `path`, downloaded from `url` unless the right file is there already.
 
+    Where the environment variable `IMAGEGEN_OFFLINE` is set, nothing is downloaded.
+
     The bytes take their final name only when the checksum is right: under that name there is never
     half a file. What came of a download that broke off stays in `<path>.part`, for a later call to
     go on from. Calls at the same time, of several processes too, do not disturb each other.
@@ -64,6 +66,8 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
     path = Path(path)
     if path.is_file() and _digest(path, algorithm) == expected:
         return path
+    if os.environ.get("IMAGEGEN_OFFLINE"):
+        raise DownloadError(f"{url} is not downloaded, because IMAGEGEN_OFFLINE is set")
     left = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
