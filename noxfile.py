@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "virtualenv"
@@ -35,7 +36,14 @@ BACKEND_TESTS = [
 
 def install(session: nox.Session, *groups: str, extra: str = "") -> None:
     """Install the package, editable, with an extra, and dependency groups of pyproject.toml."""
-    session.install("-e", f".{extra}", *nox.project.dependency_groups(PYPROJECT, *groups))
+    try:
+        session.install("-e", f".{extra}", *nox.project.dependency_groups(PYPROJECT, *groups))
+    except CommandFailed:
+        session.error(
+            "the packages could not be installed; pip says above which, and why. If an index has "
+            "none for this platform or this Python, another Python from 3.11 on may help: nox "
+            "runs with the one that made its environment. Run the command again to go on from here."
+        )
 
 
 @nox.session
@@ -72,17 +80,18 @@ def tests_torch(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, executing every page, and check the built HTML."""
+    """Build the site, executing every chapter that has changed, and check the built HTML."""
     install(session, "docs", "test", extra="[sd3]")
-    session.run("pytest", "--quiet", "tests/test_pages.py")
-    session.run("mkdocs", "build", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "--quiet", "tests/test_pages.py", "tests/test_chapters.py")
+    session.run("python", "docs/_machinery/execute.py")
+    session.run("mkdocs", "build", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
     session.run("python", "docs/_machinery/check_site.py", "site")
 
 
 @nox.session
 def serve(session: nox.Session) -> None:
-    """Build the site and show it on this machine, until Ctrl-C."""
-    # The same packages as in `docs`, so that each reuses the pages that the other has executed.
+    """Show the site on this machine at once, and execute its chapters meanwhile, until Ctrl-C."""
+    # The same packages as in `docs`, so that each reuses the chapters that the other has executed.
     install(session, "docs", "test", extra="[sd3]")
     session.run(
         "mkdocs", "serve", "--livereload", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"}

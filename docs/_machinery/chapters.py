@@ -1,145 +1,143 @@
-"""A MkDocs hook: mkdocs-jupyter runs the chapters, MkDocs renders what came out as Markdown.
+"""A MkDocs hook: chapters become pages from what running them left behind.
 
-mkdocs-jupyter turns an executed page into HTML by itself, apart from the rest of the site: 575 KB
-of style sheets in each page, dead anchors and doubled ids, links that nobody checks, code that the
-search index holds twice, no formulas. Handing it a converter that answers in Markdown cures all of
-that at once, because MkDocs then treats a chapter like any other page.
-
-Two tags steer a code cell: `hide` runs it and shows nothing, `fold` shows its code on request.
-`alt="..."` in the cell's header describes its pictures to those who can't see them.
+mkdocs-jupyter makes a page of each Python file in the navigation and puts the file itself beside
+it. What stands on the page is the plain Markdown that `execute.py` wrote, so that MkDocs treats a
+chapter like any other page: links, anchors, formulas, search. A chapter that is still being run
+shows its text and code. This hook runs nothing; while the site is served, it starts what does.
 """
 
-import base64
-import hashlib
-import html
-import importlib.metadata
+import logging
 import os
 import re
-import shutil
-import tempfile
-import textwrap
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import chapter_store
+import dependencies
 import jupytext
-import mkdocs_jupyter.convert
-import nbformat
+from chapter_markdown import Writer
+from mkdocs.exceptions import Abort, ConfigurationError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
-from mkdocs.structure.pages import Page
-from nbclient import NotebookClient
 
-ROOT = Path(__file__).parents[2]
-CACHE = ROOT / ".cache" / "chapters"
+MACHINERY = Path(__file__).parent
+HEADING = re.compile(r"^# .*$", re.MULTILINE)
 
-# What a page's process is told, unless the caller's environment says otherwise.
-ENVIRONMENT = {"KERAS_BACKEND": "jax", "TQDM_DISABLE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+PENDING = """\
+<div class="admonition info pending" data-pending markdown="1">
+<p class="admonition-title">This chapter is being computed</p>
 
-# Figures at twice the resolution, for screens with dense pixels, and uncropped, so that their size
-# on the page is the one that the code asks for.
-SETUP = f"""
-from matplotlib_inline.backend_inline import set_matplotlib_formats
-import matplotlib.pyplot
-set_matplotlib_formats("retina", bbox_inches=None)
-matplotlib.pyplot.style.use({str(Path(__file__).with_name("figures.mplstyle"))!r})
+Its text and code are here already. Pictures and numbers follow{}, and the page then shows them by
+itself.
+</div>
 """
+FAILED = """\
+!!! failure "This chapter failed"
+    What stands below the failing line was not run.
 
-OUTPUT = '<div class="output" markdown="1" data-search-exclude>'
-PICTURES = ("image/png", "image/webp", "image/gif", "image/jpeg")
-EMBEDDED = re.compile(r"data:(?:image|video)/(\w+);base64,([A-Za-z0-9+/=\s]+)")
+"""
+SOURCE = """\
+<p class="source"><a href="{0}" download>Download this chapter</a>, a Python file that editors and
+Jupytext run cell by cell.</p>
+"""
+DATA = {
+    ("digits", True): "MNIST: 70,000 handwritten digits",
+    ("digits", False): "6,000 of MNIST's 70,000 handwritten digits, which come with the package",
+    ("flowers", True): "Photographs from Oxford Flowers 102",
+    ("flowers", False): "Painted flowers: pictures that the package's own model made, and that "
+    "come with it. None of them is a photograph",
+}
 
-
-def fingerprint() -> str:
-    """Hash everything but the page itself that decides what a page shows when it is run."""
-    digest = hashlib.sha256()
-    for path in sorted([*ROOT.glob("src/**/*"), *Path(__file__).parent.glob("*.*")]):
-        if path.is_file() and path.suffix != ".pyc":
-            digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    versions = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
-    names = ("KERAS_BACKEND", "IMAGEGEN_DATA", "IMAGEGEN_SD3")
-    variables = [os.environ.get(name) for name in names]
-    digest.update(repr((versions, variables)).encode())
-    return digest.hexdigest()[:16]
-
-
-def fenced(text: str, language: str) -> str:
-    """Fence `text`, with more backticks than it holds itself."""
-    ticks = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", text))])
-    return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+command = "build"
+follower: subprocess.Popen | None = None
 
 
-def output_to_markdown(output: nbformat.NotebookNode, alt: str) -> str:
-    """Render one output: a picture, HTML, Markdown or text. What went to stderr is not shown."""
-    if output.output_type == "stream":
-        return fenced(output.text, "text") if output.name == "stdout" else ""
-    for kind in PICTURES:
-        if kind in output.data:
-            size = output.metadata.get(kind, {})
-            attributes = "".join(f' {name}="{size[name]}"' for name in ("width", "height") if size)
-            source = f"data:{kind};base64,{output.data[kind].strip()}"
-            return f'<img src="{source}" alt="{html.escape(alt)}"{attributes}>'
-    for kind in ("text/html", "text/markdown"):
-        if kind in output.data:
-            return output.data[kind]
-    return fenced(output.data["text/plain"], "text")
-
-
-def cell_to_markdown(cell: nbformat.NotebookNode) -> str:
-    """Render one executed cell."""
-    tags = cell.metadata.get("tags", [])
-    if cell.cell_type != "code":
-        return cell.source
-    if "hide" in tags or not cell.source:
-        return ""
-    code = fenced(cell.source, "python")
-    if "fold" in tags:
-        code = '??? example "The code"\n\n' + textwrap.indent(code, "    ")
-    alt = cell.metadata.get("alt", "What the code above draws.")
-    shown = filter(None, (output_to_markdown(output, alt) for output in cell.outputs))
-    outputs = (f"{OUTPUT}\n\n{output}\n\n</div>" for output in shown)
-    return "\n\n".join([code, *outputs])
-
-
-def chapter_to_markdown(path: str, *, allow_errors: bool, **_: object) -> str:
-    """Run a py:percent page in a process and a folder of its own and render its cells."""
-    notebook = jupytext.read(path)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["hide"]}))
-    with tempfile.TemporaryDirectory() as folder:
-        resources = {"metadata": {"path": folder}}
-        client = NotebookClient(
-            notebook,
-            allow_errors=allow_errors,
-            extra_arguments=["--log-level=ERROR"],
-            kernel_name="python3",
-            resources=resources,
-            timeout=600,
-        )
-        client.execute(env={**ENVIRONMENT, **os.environ})
-    return "\n\n".join(cell_to_markdown(cell) for cell in notebook.cells)
+def on_startup(command, dirty):
+    globals()["command"] = command
+    # A line for each file that it copies is nobody's news.
+    logging.getLogger("mkdocs.plugins.mkdocs_jupyter").setLevel(logging.WARNING)
 
 
 def on_config(config):
-    """Give mkdocs-jupyter the converter, and a cache that knows what a page depends on."""
-    mkdocs_jupyter.convert.nb2html = chapter_to_markdown
-    current = CACHE / fingerprint()
-    for old in CACHE.glob("*"):
-        if old != current:
-            shutil.rmtree(old)
-    config.plugins["mkdocs-jupyter"].config["cache_dir"] = str(current)
+    """Find out at once whether the address to serve on is free."""
+    if command == "serve" and follower is None:
+        host, port = config.dev_addr
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{host}:{port} can't be served on: {error.strerror}. Stop what uses it, or "
+                    f"choose another: nox -s serve -- --dev-addr {host}:{port + 1}"
+                ) from None
 
 
-@event_priority(100)  # before the plugins that read a page's headings and anchors
-def on_page_content(content, page, config, files):
-    """Render a chapter's Markdown, and move embedded pictures to files beside the page."""
-    if page.file.src_uri.endswith(".py"):
-        page.markdown = content
-        Page.render(page, config, files)  # mkdocs-jupyter replaced this page's own method
-        content = page.content
+def on_files(files, config):
+    """Add the chapters' pictures, and refuse to build a site without them."""
+    for file in [file for file in files if is_chapter(file)]:
+        chapter = chapter_store.find(Path(file.abs_src_path))
+        if not chapter.is_done and command == "build" and "IMAGEGEN_PENDING" not in os.environ:
+            raise Abort(f"{file.src_uri} has not been run: python docs/_machinery/execute.py")
+        for path in sorted((chapter.folder / chapter.name).glob("*")):
+            source = f"{file.src_uri.rpartition('/')[0]}/{chapter.name}/{path.name}"
+            files.append(File.generated(config, source, abs_src_path=str(path)))
 
-    def move(match: re.Match[str]) -> str:
-        data = base64.b64decode(match[2])
-        name = f"{hashlib.sha256(data).hexdigest()[:12]}.{match[1]}"
-        folder = page.file.dest_uri.rpartition("/")[0]
-        files.append(File.generated(config, f"{folder}/{name}", content=data))
-        return name
 
-    return EMBEDDED.sub(move, content)
+def is_chapter(file):
+    return file.src_uri.startswith("learn/") and file.src_uri.endswith(".py")
+
+
+@event_priority(-100)  # after mkdocs-jupyter, which would render the chapter apart from the site
+def on_pre_page(page, config, files):
+    """Let MkDocs render a chapter as it renders every page."""
+    if is_chapter(page.file):
+        vars(page).pop("render", None)
+
+
+def on_page_read_source(page, config):
+    """Give MkDocs a chapter's Markdown."""
+    if not is_chapter(page.file):
+        return None
+    chapter = chapter_store.find(Path(page.file.abs_src_path))
+    path = chapter.folder / "page.md"
+    text = path.read_text("utf-8") if path.is_file() else unexecuted(chapter)
+    heading = HEADING.search(text)
+    return f"{text[: heading.end()]}\n\n{notices(chapter)}{text[heading.end() :]}"
+
+
+def unexecuted(chapter):
+    """A chapter's text and code, without what its cells show."""
+    cells = jupytext.read(chapter.path).cells
+    return "\n\n".join(filter(None, map(Writer.prose_and_code, cells)))
+
+
+def notices(chapter):
+    """What a reader should know first: the chapter's state, its data, and where to get it."""
+    if chapter.failure:
+        error = f"    ```text\n    {chapter.complaint}\n    ```\n"
+        return FAILED + error
+    if not chapter.is_done:
+        minutes = round(chapter.seconds / 60)
+        return PENDING.format(f" in about {minutes} minutes" if minutes > 1 else " soon")
+    used = dependencies.reads(chapter.path.read_text("utf-8"))
+    kinds = [DATA[name, bool(dependencies.data_files(name))] for name in used]
+    made_with = "".join(f'!!! info "Made with"\n    {". ".join(kinds)}.\n\n' if kinds else "")
+    return f"{made_with}{SOURCE.format(chapter.path.name)}\n"
+
+
+def on_serve(server, config, builder):
+    """Run the missing chapters in reading order while the site is served."""
+    global follower
+    command = [sys.executable, MACHINERY / "execute.py", "--follow", config.site_dir]
+    # In a session of its own: Ctrl-C reaches it through `on_shutdown`, once.
+    follower = subprocess.Popen(command, start_new_session=True)
+
+
+def on_shutdown():
+    if follower is not None:
+        follower.send_signal(signal.SIGINT)
+        follower.wait()
