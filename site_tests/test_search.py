@@ -59,25 +59,22 @@ def first_result(browser, root):
     field = page.get_by_role("textbox", name="Search")
 
     def ask(query: str) -> str:
-        meta = page.locator(".md-search-result__meta")
-        field.fill("")
-        field.press("Backspace")
-        before = meta.inner_text()
-        field.press_sequentially(query)
-        page.wait_for_function(
-            "before => document.querySelector('.md-search-result__meta').innerText != before",
-            arg=before,
-        )
-        page.wait_for_timeout(300)
+        for text in ("", query):  # An empty field empties the list of results.
+            field.fill(text)
+            field.press("End")
+            page.wait_for_function(
+                "some => !!document.querySelector('.md-search-result__item') == some",
+                arg=bool(text),
+                timeout=10_000,
+            )
         # Where Enter leads: to the link with the highest score of the first group.
         best = page.evaluate(
             """() => [...document.querySelector(".md-search-result__item").querySelectorAll("a")]
             .map(a => [+a.firstElementChild.dataset.mdScore, a.href])
-            .sort((one, other) => other[0] - one[0])[0]?.[1]"""
+            .sort((one, other) => other[0] - one[0])[0][1]"""
         )
-        return best.removeprefix(root).split("?")[0] + (
-            "#" + best.split("#")[1] if "#" in best else ""
-        )
+        location, _, section = best.removeprefix(root).partition("#")
+        return location.partition("?")[0] + (section and f"#{section}")
 
     yield ask
     page.close()
