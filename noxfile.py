@@ -1,10 +1,14 @@
 """Everything that is done to this project, one session each: `nox -l` lists them."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
+
+if sys.version_info < (3, 11):  # noqa: UP036  (said in a sentence, before pip says it in pages)
+    sys.exit(f"imagegen needs Python 3.11 or newer. {sys.executable} is {sys.version.split()[0]}.")
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "virtualenv"

@@ -6,6 +6,7 @@ chapter like any other page: links, anchors, formulas, search. A chapter that is
 shows its text and code. This hook runs nothing; while the site is served, it starts what does.
 """
 
+import errno
 import logging
 import os
 import re
@@ -135,6 +136,11 @@ def on_serve(server, config, builder):
     command = [sys.executable, MACHINERY / "execute.py", "--follow", config.site_dir]
     # In a session of its own: Ctrl-C reaches it through `on_shutdown`, once.
     follower = subprocess.Popen(command, start_new_session=True)
+
+
+def on_build_error(error):
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        raise Abort("The disk is full. Make room and run again: the chapters' results are kept.")
 
 
 def on_shutdown():

@@ -10,6 +10,7 @@ after an interruption the same command goes on from there.
 """
 
 import argparse
+import errno
 import filecmp
 import json
 import os
@@ -158,22 +159,70 @@ class Progress:
         self.bar.close()
 
 
+class Renderer(threading.Thread):
+    """Builds the site beside the one that is served, and moves over what is new, when it is told to.
+
+    The server's own way would be to build in its place: nobody could read meanwhile, and every page
+    that is open would be loaded again, the finished ones, too.
+    """
+
+    def __init__(self, site: Path):
+        super().__init__(daemon=True)
+        self.site = site
+        self.wanted = threading.Event()
+        self.over = False
+        self.process: subprocess.Popen | None = None
+
+    def run(self) -> None:
+        while self.wanted.wait() and not self.over:
+            self.wanted.clear()
+            keys = [chapter.key for chapter in chapter_store.all_chapters()]
+            with tempfile.TemporaryDirectory() as folder:
+                built = self.build(folder)
+                changed = keys != [chapter.key for chapter in chapter_store.all_chapters()]
+                if built and not changed:  # Else the server itself reports it, or builds anew.
+                    move_over(Path(folder), self.site)
+
+    def build(self, folder: str) -> bool:
+        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder]
+        environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "IMAGEGEN_PENDING": "1"}
+        silence = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, **silence)
+        return self.process.wait() == 0
+
+    def stop(self) -> None:
+        self.over = True
+        self.wanted.set()
+        if self.process is not None:
+            self.process.terminate()
+        self.join(10)
+
+
+def move_over(folder: Path, site: Path) -> None:
+    """Replaces what differs, file by file; pictures come before the pages that show them."""
+    for path in sorted(folder.rglob("*.*"), key=lambda path: path.suffix == ".html"):
+        target = site / path.relative_to(folder)
+        if path.is_dir() or (target.is_file() and filecmp.cmp(path, target, shallow=False)):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}")
+        shutil.copyfile(path, partial)
+        partial.replace(target)
+
+
 def execute(
     wanted: Callable[[], list[Chapter]],
     jobs: int,
     environment: dict[str, str],
-    *,
-    follow: bool = False,
-    when_done: Callable[[], None] = lambda: None,
+    renderer: Renderer | None = None,
 ) -> list[Chapter]:
-    """Runs chapters until all are done, or for ever; returns those that failed or were stopped.
+    """Runs chapters until all are done, or for ever; returns those that are not done in the end.
 
     Args:
         wanted: Gives the chapters as they are now, the one to run first in front.
         jobs: How many run at a time.
         environment: Further variables for the chapters.
-        follow: Whether to go on when all is done, and run again what changes.
-        when_done: Called after each chapter.
+        renderer: Renders each result, and then chapters are run again when they change, for ever.
     """
     chapters = wanted()
     running: list[Run] = []
@@ -181,8 +230,8 @@ def execute(
     progress = Progress(chapters, jobs)
     watched = snapshot()
     try:
-        while follow or running or any(not_done(chapters, tried)):
-            if follow and (now := snapshot()) != watched:
+        while renderer or running or any(not_done(chapters, tried)):
+            if renderer and (now := snapshot()) != watched:
                 watched, chapters = now, wanted()
                 progress.close()
                 progress = Progress(chapters, jobs)
@@ -196,14 +245,15 @@ def execute(
                     run.chapter.took(run.seconds)
                 if run.chapter in chapters:
                     progress.ended(run, running)
-                    when_done()
+                    if renderer:
+                        renderer.wanted.set()
             waiting = not_done(chapters, tried)
             while waiting and len(running) < jobs:
                 tried.add(waiting[0])
                 running.append(Run(waiting.pop(0), environment))
             if running:
                 progress.show(running)
-            elif follow:
+            elif renderer:
                 progress.close()
             time.sleep(0.3)
     finally:
@@ -237,29 +287,6 @@ def fetch_data(chapters: Sequence[Chapter]) -> dict[str, str]:
         return {}
     print("No network: the chapters use the data that come with the package.", flush=True)
     return OFFLINE
-
-
-def render_into(site: Path) -> None:
-    """Builds the site beside the one that is served, and moves over what is new."""
-    before = [chapter.key for chapter in chapter_store.all_chapters()]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder]
-        environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "IMAGEGEN_PENDING": "1"}
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-        )
-        changed = before != [chapter.key for chapter in chapter_store.all_chapters()]
-        if done.returncode or changed:  # The server reports a fault itself, and renders changes.
-            return
-        # Pictures come before the pages that show them.
-        for path in sorted(Path(folder).rglob("*.*"), key=lambda path: path.suffix == ".html"):
-            target = site / path.relative_to(folder)
-            if target.is_file() and filecmp.cmp(path, target, shallow=False):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}")
-            shutil.copyfile(path, partial)
-            partial.replace(target)
 
 
 def num_jobs() -> int:
@@ -296,11 +323,19 @@ def main() -> None:
     environment = fetch_data(wanted())
     try:
         if options.follow:
-            when_done = lambda: render_into(options.follow)  # noqa: E731
-            execute(wanted, options.jobs, environment, follow=True, when_done=when_done)
+            renderer = Renderer(options.follow)
+            renderer.start()
+            try:
+                execute(wanted, options.jobs, environment, renderer)
+            finally:
+                renderer.stop()
         failed = execute(wanted, options.jobs, environment)
     except KeyboardInterrupt:
         sys.exit("Stopped. What is done is kept: the same command goes on from here.")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit("The disk is full. Make room and run again: what is done is kept.")
     if failed:
         sys.exit(f"{len(failed)} of the chapters failed.")
 
