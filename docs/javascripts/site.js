@@ -5,6 +5,7 @@ const SCROLLING = {
   ".formula": "Formula",
   ".md-typeset__scrollwrap": "Table",
   ".output": "Output",
+  ".output > pre": "Output",
 };
 
 const boxes = new ResizeObserver((entries) => {
