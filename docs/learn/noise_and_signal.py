@@ -23,14 +23,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 images, labels, names = imagegen.datasets.flowers(split="test")
-flower = images[255]
-imagegen.show(flower)
-
-# %% tags=["fold"]
-if len(names) == 102:
-    print(f"This page was made with {len(images)} photographs from Oxford Flowers 102.")
-else:
-    print(f"This page was made with {len(images)} drawn flowers: the photographs were not at hand.")
+chosen = list(labels).index(names.index("corn poppy"))
+imagegen.show(images[chosen])
 
 # %% [markdown]
 # A pixel is three numbers from 0 to 255: red, green and blue. The noise that we want to add is
@@ -73,7 +67,7 @@ schedule = imagegen.CosineSchedule()
 times = np.array([0, 0.2, 0.4, 0.6, 0.8, 1], "float32").reshape(6, 1, 1, 1)
 noise_rates, signal_rates = (np.asarray(rates) for rates in schedule(times))
 
-image = normalized[255]
+image = normalized[chosen]
 mask = np.random.default_rng(0).standard_normal(image.shape, "float32")
 noisy = signal_rates * image + noise_rates * mask
 
@@ -242,7 +236,7 @@ plt.show()
 
 # %% [markdown]
 # Why does the walk stop short of both ends? At the top the signal rate would be 0. A mixture
-# without signal says nothing about the picture, and we shall divide by the signal rate soon. At 0.02,
+# without signal says nothing about the picture, and we divide by the signal rate soon. At 0.02,
 # the signal has $0.02^2 = 0.0004$ of the power: too little to see, enough to divide by. At the other
 # end, a network that removes noise learns little where there is none. So even the cleanest
 # mixture, at time 0, has a noise rate of 0.31. These ends are a choice, not a law. The next chapter's
