@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,3 +104,37 @@ def test_the_page_about_quality_has_the_record_of_its_benchmark():
     record = (root / "benchmarks" / "flowers_training.csv").read_text("utf-8")
     page = (root / "docs" / "learn" / "how_good_is_it.py").read_text("utf-8")
     assert f'RECORD = """\\\n{record}"""' in page
+
+
+# What follows needs the packages that build the site: the session `docs` runs it.
+
+
+@pytest.fixture
+def search():
+    pytest.importorskip("mkdocs", reason="the site is built in the session `docs`")
+    return load("search")
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        'div class="language-python highlight"',
+        'div class="language-python doc-signature highlight"',
+        'details class="mkdocstrings-source"',
+        'div class="doc doc-backlinks"',
+    ],
+)
+def test_listings_are_not_searched(search, tag):
+    name, _, rest = tag.partition(" ")
+    marked = search.on_page_content(f"<p>Prose.</p><{tag}>...", page=None, config=None, files=None)
+    assert marked == f'<p>Prose.</p><{name} data-search-exclude="true" {rest}>...'
+
+
+def test_words_for_a_section_that_is_gone_are_a_fault(search, tmp_path, monkeypatch, caplog):
+    (tmp_path / "search").mkdir()
+    index = tmp_path / "search" / "search_index.json"
+    index.write_text('{"docs": [{"location": "a/#b"}]}', "utf-8")
+    monkeypatch.setattr(search, "WORDS", {"a/#b": ["word"], "a/#gone": ["word"]})
+    search.on_post_build(SimpleNamespace(site_dir=tmp_path))
+    assert index.read_text("utf-8") == '{"docs":[{"location":"a/#b","tags":["word"]}]}'
+    assert "a/#gone" in caplog.text
