@@ -5,6 +5,7 @@ What runs a chapter needs the packages that build the site: the session `docs` r
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -314,3 +315,58 @@ def test_fences_in_an_output_end_nothing(chapter):
     from chapter_markdown import fenced
 
     assert fenced("```\ncode\n```", "text") == "````text\n```\ncode\n```\n````"
+
+
+# How chapters are queued
+
+
+@pytest.fixture
+def course(package, tmp_path):
+    """A course of three chapters, the second of which fails."""
+    pytest.importorskip("nbclient", reason="chapters run in the session `docs`")
+    root = tmp_path / "course"
+    (root / "src").mkdir(parents=True)
+    package.rename(root / "src" / "imagegen")
+    shutil.copytree(MACHINERY, root / "docs" / "_machinery")
+    learn = root / "docs" / "learn"
+    learn.mkdir()
+    for name, code in {"first": "1 + 1", "second": "\n1 / 0", "third": "2 + 2"}.items():
+        (learn / f"{name}.py").write_text(
+            f"# %% [markdown]\n# # The {name}\n\n# %%\n{code}\n", "utf-8"
+        )
+    pages = "".join(f"  - learn/{name}.py\n" for name in ("first", "second", "third"))
+    (root / "mkdocs.yml").write_text(f"nav:\n{pages}", "utf-8")
+    return root
+
+
+def execute(course):
+    """Run what is missing; the exit status, what was said, and when each result was written."""
+    done = subprocess.run(
+        [sys.executable, course / "docs" / "_machinery" / "execute.py", "--jobs", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    pages = course.glob(".cache/chapters/*/*/page.md")
+    return done.returncode, done.stdout, {path: path.stat().st_mtime_ns for path in pages}
+
+
+def test_a_failing_chapter_stops_no_other_and_fails_the_build(course):
+    status, said, written = execute(course)
+    assert status == 1
+    assert "docs/learn/second.py:6: The second failed: ZeroDivisionError: division by zero" in said
+    assert len(written) == 3
+
+    # What is done is kept; what failed is tried again.
+    status, said, later = execute(course)
+    assert status == 1
+    assert "second.py:6" in said
+    assert {path.parts[-3] for path in later if later[path] != written[path]} == {"second"}
+
+    path = course / "docs" / "learn" / "second.py"
+    path.write_text(path.read_text("utf-8").replace("1 / 0", "1 / 1"), "utf-8")
+    status, said, _ = execute(course)
+    assert (status, said.splitlines()[0][:12]) == (0, "The second: ")
+    status, said, _ = execute(course)
+    assert (status, said) == (0, "")

@@ -181,5 +181,9 @@ def line_of(text: str, cells_left: int, line: int) -> int:
         cells_left: How many cells there are from this one on, with itself.
         line: The line in the cell, from 1.
     """
-    marks = [number for number, row in enumerate(text.splitlines(), 1) if row.startswith("# %%")]
-    return marks[-cells_left] + line
+    rows = text.splitlines()
+    marks = [number for number, row in enumerate(rows, 1) if row.startswith("# %%")]
+    start = marks[-cells_left]
+    while start < len(rows) and not rows[start].strip():  # Such lines are no part of a cell.
+        start += 1
+    return start + line
