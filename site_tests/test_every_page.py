@@ -6,7 +6,6 @@ from visits import WIDTHS
 CHAPTER_BYTES = 1_500_000
 GALLERY_BYTES = 3_000_000
 FILM_BYTES = 300_000
-INDEX_BYTES = 150_000
 
 
 def test_no_rule_of_accessibility_is_broken(seen):
@@ -75,5 +74,5 @@ def test_what_can_be_clicked_takes_the_focus(seen):
     assert seen.unreachable == []
 
 
-def test_the_search_index_is_light(seen):
-    assert sum(size for url, size in seen.bytes.items() if "/search/" in url) <= INDEX_BYTES
+def test_no_page_loads_the_search_index(seen):
+    assert [url for url in seen.requests if "search_index" in url] == []

@@ -51,6 +51,11 @@ QUERIES = {
 }
 
 
+INDEX_BYTES = 150_000
+SIZE = """() => performance.getEntriesByType("resource")
+    .find(entry => entry.name.endsWith("search_index.json")).transferSize"""
+
+
 @pytest.fixture(scope="module")
 def first_result(browser, root):
     """A function from what is typed to the address of the best result."""
@@ -84,3 +89,19 @@ def first_result(browser, root):
 def test_what_a_reader_types_leads_to_the_right_place(first_result, query):
     found, wanted = first_result(query), QUERIES[query]
     assert found == wanted or ("#" not in wanted and found.startswith(wanted + "#"))
+
+
+def test_the_index_comes_with_the_first_search_and_is_light(browser, root):
+    page = browser.new_page()
+    page.goto(root)
+    with page.expect_response("**/search_index.json"):
+        page.keyboard.press("/")
+    assert page.evaluate(SIZE) <= INDEX_BYTES
+    page.close()
+
+
+def test_words_that_were_searched_are_marked_on_the_page(browser, root):
+    page = browser.new_page()
+    page.goto(f"{root}learn/noise_and_signal/?h=cosine")
+    page.locator("mark", has_text="cosine").first.wait_for()
+    page.close()
