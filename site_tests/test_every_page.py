@@ -76,3 +76,8 @@ def test_what_can_be_clicked_takes_the_focus(seen):
 
 def test_no_page_loads_the_search_index(seen):
     assert [url for url in seen.requests if "search_index" in url] == []
+
+
+def test_the_skip_link_leads_past_the_menus(seen, address):
+    if address != "404.html":  # Without a text there is nothing to skip to.
+        assert seen.skip_link == "Skip to content"

@@ -52,18 +52,6 @@ def test_tab_reaches_everything_and_shows_where_it_is(page, root, kind, width):
     assert page.evaluate(MISSED) == []
 
 
-def test_the_skip_link_leads_past_the_menus(page, root, address):
-    page.goto(root + address)
-    page.keyboard.press("Tab")
-    link = page.locator(":focus")
-    if address == "404.html":
-        pytest.skip("a page without a text has nothing to skip to")
-    assert link.inner_text() == "Skip to content"
-    page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    assert page.evaluate("() => document.activeElement.closest('article') != null")
-
-
 def test_the_menu_of_a_phone_opens_by_keyboard(page, root):
     page.set_viewport_size({"width": 360, "height": 900})
     page.goto(root)
