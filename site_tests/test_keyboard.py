@@ -5,7 +5,8 @@ import pytest
 KINDS = ["", "learn/latent_spaces/", "api/editing/"]
 
 # What has the focus, and whether it looks different from when it has not. The palette's switch
-# shows that on the button beside it, and in a field of text stands a caret.
+# shows that on the button beside it. In a field of text stands a caret, and a film's buttons are
+# the browser's own.
 LOOK = """() => {
     const one = document.activeElement;
     if (one === document.body) return null;
@@ -14,9 +15,10 @@ LOOK = """() => {
     const look = () => [one, one.nextElementSibling ?? one].map(getComputedStyle)
         .flatMap(style => properties.map(property => style[property])).join();
     one.dataset.reached = "";
+    if (one.matches("[type=text], video")) return [one.outerHTML, true];
     const focused = look();
     one.blur();
-    const changed = look() != focused || one.type == "text";
+    const changed = look() != focused;
     one.focus();
     return [one.outerHTML.slice(0, 120), changed];
 }"""
