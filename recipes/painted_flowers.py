@@ -16,8 +16,12 @@ round of painting, and `painted-flowers.json` beside it, which names the columns
 in the folder of the run as they are painted. Kill the program at any moment: the same command goes
 on from there, and ends with the same sheet. `--rounds` makes a smaller one.
 
+On two CPU cores that had much other work too, the 40 rounds took 72 minutes.
+
 The last lines report what the classifier sees in the sheet and, where the photographs can be had,
-how far the sheet is from the 500 held-out ones.
+how far the sheet is from the 500 held-out ones. Of the 3,560 pictures in the package, the
+classifier names 81.6% as they were meant, of the held-out photographs 80.8%. Their KID to these
+photographs is 0.012 ± 0.001.
 """
 
 import argparse
@@ -36,8 +40,8 @@ OUTPUT = Path(__file__).parents[1] / "src" / "imagegen" / "data"
 ROUNDS = 40
 CANDIDATES = 2
 # What WebP costs, in megabytes, and how near it stays to what was painted, in decibels: 3.0 and
-# 29.3 at 60, 3.5 and 30.3 at 75, 4.9 and 32.2 at 85. From 75 on we saw no difference at twice the
-# size.
+# 29.5 at 60, 3.5 and 30.5 at 75, 4.9 and 32.5 at 85. At twice their size, pictures of 70 and 80
+# looked like the originals to us; metrics see more: without any loss, KID was 0.009, not 0.012.
 QUALITY = 75
 
 
@@ -103,10 +107,8 @@ def report(path: Path, classifier: keras.Model, names: list[str]) -> None:
     network = imagegen.feature_model("species-64")
     features = [imagegen.extract_features(pictures, network) for pictures in (images, held_out)]
     kid = imagegen.kernel_inception_distance(*features)
-    near = imagegen.precision_and_recall(*features)
     print(f"KID to {len(held_out)} held-out photographs, in the features of species-64:", end=" ")
-    print(f"{kid.distance:.4f} ± {kid.standard_error:.4f},", end=" ")
-    print(f"precision {near.precision:.3f}, recall {near.recall:.3f}.")
+    print(f"{kid.distance:.4f} ± {kid.standard_error:.4f}.")
 
 
 def main() -> None:
