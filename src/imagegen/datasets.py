@@ -137,8 +137,8 @@ def flowers(source: str = "auto", image_size: int = 64, split: str | None = None
     warning, where the photographs can't be had.
 
     The source `"painted"` travels in the package and needs no network. None of it is a photograph:
-    the preset `flowers-64-species` painted every picture, 40 of each of the 89 species that it knows,
-    3,560 in all. Some show no clear flower. What learns from them learns from that model,
+    the preset `flowers-64-species` painted every picture, 40 of each of the 89 species that it
+    knows, 3,560 in all. Some show no clear flower. What learns from them learns from that model,
     its mistakes included. They were painted at 64 x 64 pixels; other sizes are resized from these.
 
     The 500 photographs of the test split are those whose file numbers have the smallest SHA-256
