@@ -89,7 +89,7 @@ np.testing.assert_allclose([betas[0], betas[-1]], [2.2e-5, 0.5e-2], rtol=0.02)
 #
 # ## One jump instead of many steps
 #
-# To train, we shall need points at step 15, and at step 80, and at any other, again and again. Must
+# To train, we need points at step 15, and at step 80, and at any other, again and again. Must
 # we walk there each time? No. Put the first two steps together, with $\alpha_t = 1 - \beta_t$:
 #
 # $$x_2 = \sqrt{\alpha_2 \alpha_1}\, x_0 + \sqrt{\alpha_2 \beta_1}\, \epsilon_1

@@ -8,7 +8,7 @@
 # ## A meadow
 #
 # A hundred flowers, none left out. No photograph of them exists. They are painted with care: the
-# [sampler](samplers.py) draws fresh noise in each of its 128 steps, and what it paints wrong in one step
+# [sampler](samplers.py) draws fresh noise in each of its 64 steps, and what it paints wrong in one step
 # drowns in noise, to be painted anew. With so many steps the [poorer network](flowers_from_noise.py)
 # hardly needs to push: 1.1 instead of the 1.5 that few steps want.
 
@@ -19,12 +19,12 @@ import numpy as np
 
 model = imagegen.DiffusionModel.from_preset("flowers-64")
 own_scale, model.guiding_scale = model.guiding_scale, 1.1
-meadow = model.generate(100, num_steps=128, sampler=imagegen.DDPM(), seed=2026)
+meadow = model.generate(100, num_steps=64, sampler=imagegen.DDPM(), seed=2026)
 model.guiding_scale = own_scale
 imagegen.show(meadow, columns=10)
 
 # %% [markdown]
-# Count for yourself. We see no flower in about nine of them.
+# Count for yourself. We see no flower in about ten of them.
 #
 # ## By name
 #
@@ -117,7 +117,8 @@ assert told.background_color >= 0.9
 
 # %%
 stations = [sentences[i] for i in (0, 2, 7, 5)]
-stroll = imagegen.prompt_walk(painter, stations, 48, closed=True, guidance_scale=2.0, seed=7)
+options = {"closed": True, "guidance_scale": 2.0, "seed": 7, "batch_size": 10}
+stroll = imagegen.prompt_walk(painter, stations, 50, **options)
 imagegen.Animation(
     stroll, alt="A drawn flower changes its colours and its petals", frames_per_second=8, scale=4
 )

@@ -62,7 +62,7 @@ assert error < 6
 assert read.everything > 0.97
 
 # %% [markdown]
-# The autoencoder was trained as in chapter 1: the restored picture shall be near the original, and a small
+# The autoencoder was trained as in chapter 1: the restored picture should be near the original, and a small
 # KL term makes neighbouring latents decode to similar pictures. The term is small on purpose. A large one would
 # make all latents look like noise from a standard normal distribution, as the digits' did, and blur the
 # pictures. Latents need not look like noise here: how they are distributed, the diffusion model learns.

@@ -55,7 +55,7 @@ look(images, "an astronaut on a folded elephant, in a street")
 
 # %% [markdown]
 # Nobody has ever drawn that. The model has seen astronauts, origami, elephants and streets, and
-# combines them. A *negative prompt* says what the picture shall not show:
+# combines them. A *negative prompt* says what the picture should not show:
 
 # %%
 images = model.generate(prompt, negative_prompts="blue color", seed=0)
