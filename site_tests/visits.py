@@ -130,8 +130,11 @@ def visit(browser: Browser, url: str) -> Visit:
 def where_the_skip_link_leads(page: Page) -> str:
     """What the first Tab offers, if Enter and Tab then lead into the text."""
     page.keyboard.press("Tab")
-    offered = page.locator(":focus").inner_text()
+    offered = page.locator(":focus")
+    if "md-skip" not in offered.get_attribute("class"):
+        return ""
+    text = offered.inner_text()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     in_the_text = page.evaluate("() => document.activeElement.closest('article') != null")
-    return offered if in_the_text else ""
+    return text if in_the_text else ""
