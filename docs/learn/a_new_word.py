@@ -103,6 +103,7 @@ concepts = {
         f"<{pattern}>",
         initial_word="meadow",
         prompts=with_word(flowers[pattern], f"<{pattern}>"),
+        num_steps=200,
     )
     for pattern in pictures
 }
@@ -140,11 +141,11 @@ for word, counts in found.items():
 
 # %% tags=["hide"]
 assert found["<stripes>"]["stripes"] >= 0.85 * len(asked)
-assert found["<spots>"]["spots"] >= 0.85 * len(asked)
+assert found["<spots>"]["spots"] >= 0.75 * len(asked)
 
 # %% [markdown]
-# Five pictures are few, and it matters which they are: with five other spotted flowers, three of them with four
-# petals, 39 of 48 were spotted.
+# Five pictures are few, and so are 200 steps, half of what `learn_concept` takes by default. With 400 steps,
+# 94 of 100 flowers were spotted (`benchmarks/new_word.py`).
 #
 # The words go with all others, also with numbers, centres and grounds that the pictures didn't have. Where a
 # prompt leaves much open, the pattern comes out less clearly, because the word learned from full captions:
