@@ -33,6 +33,8 @@ from tqdm import tqdm
 MACHINERY = Path(__file__).parent
 # What a chapter may need at its peak, in bytes.
 MEMORY = 3 << 30
+# So much room compiled programs may take, in bytes.
+PROGRAMS = 1 << 30
 OFFLINE = {"IMAGEGEN_OFFLINE": "1"}
 FETCH = """
 import sys
@@ -160,7 +162,7 @@ class Progress:
 
 
 class Renderer(threading.Thread):
-    """Builds the site beside the one that is served, and moves over what is new, when it is told to.
+    """Builds the site beside the one that is served, and moves over what is new, when told to.
 
     The server's own way would be to build in its place: nobody could read meanwhile, and every page
     that is open would be loaded again, the finished ones, too.
@@ -289,6 +291,16 @@ def fetch_data(chapters: Sequence[Chapter]) -> dict[str, str]:
     return OFFLINE
 
 
+def prune(folder: Path) -> None:
+    """Removes the oldest of the compiled programs, when they have become too many."""
+    paths = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    size = 0
+    for path in paths:
+        size += path.stat().st_size
+        if size > PROGRAMS:
+            path.unlink(missing_ok=True)
+
+
 def num_jobs() -> int:
     """As many chapters at a time as there are cores and memory for."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -317,6 +329,7 @@ def main() -> None:
         chosen = [c for c in chapters if not options.names or c.name in options.names]
         return chosen if options.follow else sorted(chosen, key=lambda c: -c.seconds)
 
+    prune(ROOT / ".cache" / "programs")
     for chapter in wanted():
         if chapter.failure:
             chapter.forget()
