@@ -194,7 +194,7 @@ assert pixels / in_latents > 4
 # (`recipes/captioned_64.py --pixels`). That took 15 minutes on two cores, more than a page has. These are its
 # answers to eight prompts:
 #
-# ![Eight flowers in the colours that their prompts name, under a grain that covers all of them](../assets/pixels-64.webp)
+# ![Eight flowers in the colours that their prompts name, under a grain that covers all of them](../assets/pixels-64.webp){ width=526 height=64 loading=lazy }
 #
 # And these are the latent model's, painted now:
 
