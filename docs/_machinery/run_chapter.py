@@ -27,9 +27,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 MACHINERY = Path(__file__).parent
 CELL_SECONDS = 600
 # What a chapter's process is told, unless the caller's environment says otherwise. A third of a
-# chapter's time goes into compiling. So programs that one chapter has compiled serve all others, and
-# are optimized less: that is quicker there and as quick afterwards, as convolutions come from a
-# library.
+# chapter's time goes into compiling. So one chapter's programs serve all others, and are optimized
+# less: that is quicker there and as quick afterwards, as convolutions come from a library.
 ENVIRONMENT = {
     "KERAS_BACKEND": "jax",
     "TQDM_DISABLE": "1",
