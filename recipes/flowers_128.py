@@ -13,8 +13,8 @@ no colour prevails, none is named. A caption says some of this, at random, and a
 epoch. Of two words of a name it now and then keeps the last, so that there are poppies and irises,
 too. Species with few photographs are only flowers to it: their name could only bring those back.
 
-After every epoch a checkpoint is written to the folder of the run, a line to its `log.csv`; after
-every fifth, pictures of the prompts below.
+An epoch is a quarter of the pictures, drawn anew. After each, a checkpoint is written to the folder
+of the run, and a line to its `log.csv`; after every twentieth, pictures of the prompts below.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 """
 
@@ -27,10 +27,11 @@ import imagegen
 import keras
 import numpy as np
 from captioned_32 import train
+from flowers_128_autoencoder import SomeBatches
 
 SEED = 42
 IMAGE_SIZE = 128
-EPOCHS = 60
+EPOCHS = 240
 BATCH_SIZE = 16
 PEAK_LEARNING_RATE = 8e-4
 WARMUP_STEPS = 500
@@ -160,7 +161,7 @@ def write_captions(flowers: imagegen.datasets.Flowers) -> list[list[str]]:
     return [[write_caption(*fact, rng) for _ in range(2 * NUM_CAPTIONS)] for fact in facts]
 
 
-class CaptionedBatches(imagegen.ShuffledBatches):
+class CaptionedBatches(SomeBatches):
     """Batches of samples and tokens, with the next of each sample's captions in every epoch."""
 
     def __getitem__(self, index: int) -> Any:
@@ -238,7 +239,7 @@ def main() -> None:
     model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=1e-4, clipnorm=1.0))
     whole = imagegen.LatentDiffusion(model, autoencoder)
     pictures = imagegen.ShowGenerated(
-        prompts=PROMPTS, generator=whole, folder=options.folder / "pictures", every=5
+        prompts=PROMPTS, generator=whole, folder=options.folder / "pictures", every=20
     )
     train(model, batches, options.epochs, options.folder, pictures)
     if options.preset:

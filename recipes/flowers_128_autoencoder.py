@@ -10,9 +10,16 @@ left to right. Pixels alone would make petals smooth: of all the veins that a la
 for, their mean costs least. So the loss has a third term, which compares a photograph with its
 reconstruction in what the classifier `species-64` sees, layer by layer.
 
-After every epoch a checkpoint is written to the folder of the run, a line to its `log.csv`, and a
-picture of held-out photographs above their reconstructions.
+An epoch is a quarter of the pictures, drawn anew. After each, a checkpoint is written to the folder
+of the run, a line to its `log.csv`, and a picture of held-out photographs above their
+reconstructions.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
+
+Nothing was registered from it yet. After 2 passes over all pictures, at a learning rate that had
+not fallen, reconstructions of the held-out photographs were off by 8.5 of 255 levels, 26.2 dB: like
+photographs, but soft, with a faint grid in even petals. The best linear map of each 8 x 8 pixels
+reaches 23.2 dB with 8 numbers, and 25.9 with 16. A step of 8 pictures took 0.23 seconds on two idle
+CPU cores in bfloat16, and 0.35 in float32.
 """
 
 import argparse
@@ -154,6 +161,13 @@ def in_float32(vae: PerceptualVAE) -> imagegen.VAE:
     return imagegen.VAE(*networks, beta=BETA)
 
 
+class SomeBatches(imagegen.ShuffledBatches):
+    """A quarter of the samples in every epoch, so that a killed program has lost little."""
+
+    def __len__(self) -> int:
+        return super().__len__() // 4
+
+
 class ShowReconstructions(keras.callbacks.Callback):
     """Saves pictures above their reconstructions after every epoch."""
 
@@ -201,7 +215,7 @@ def _distance(some: np.ndarray, photographs: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--folder", type=pathlib.Path, default="runs/flowers-128-autoencoder")
     parser.add_argument("--preset", type=pathlib.Path, help="where to write the preset")
     options = parser.parse_args()
@@ -211,7 +225,7 @@ def main() -> None:
     images = np.concatenate([photographs, photographs[:, :, ::-1]])
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     keras.utils.set_random_seed(SEED)
-    batches = imagegen.ShuffledBatches(images, batch_size=BATCH_SIZE, seed=SEED)
+    batches = SomeBatches(images, batch_size=BATCH_SIZE, seed=SEED)
     vae = build_model(options.epochs * len(batches))
     checkpoint = imagegen.Checkpoint(options.folder, batches)
     epochs_done = checkpoint.restore(vae)

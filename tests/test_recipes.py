@@ -60,8 +60,9 @@ def test_names_and_articles_are_english(recipe):
 
 def test_photographs_are_captioned_anew_in_every_epoch(recipe):
     flowers_128 = recipe("flowers_128")
-    tokens = np.arange(flowers_128.NUM_CAPTIONS)[None, :, None].repeat(6, axis=0)
-    batches = flowers_128.CaptionedBatches((np.zeros((6, 2)), tokens), batch_size=3, seed=0)
+    tokens = np.arange(flowers_128.NUM_CAPTIONS)[None, :, None].repeat(24, axis=0)
+    batches = flowers_128.CaptionedBatches((np.zeros((24, 2)), tokens), batch_size=3, seed=0)
+    assert len(batches) == 2, "a quarter of the samples"
     for epoch in range(2 * flowers_128.NUM_CAPTIONS):
         batches.epoch = epoch
         ((_, chosen),) = batches[1]
