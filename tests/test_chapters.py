@@ -261,6 +261,32 @@ def test_a_film_can_be_stopped_and_stays_small(chapter, tmp_path):
     assert 1000 < film.stat().st_size <= 300_000
 
 
+EMBEDDED = """
+# %% [markdown]
+# # Title
+
+# %%
+import base64, io
+import numpy as np
+from IPython.display import HTML, Markdown, display
+from PIL import Image
+file = io.BytesIO()
+Image.fromarray(np.zeros((20, 30, 3), "uint8")).save(file, "png")
+data = base64.b64encode(file.getvalue()).decode()
+display(Markdown(f'<img src="data:image/png;base64,{data}" alt="Night">'))
+display(HTML(f'<img width="60" height="40" src="data:image/png;base64,{data}" alt="Night">'))
+"""
+
+
+def test_embedded_pictures_become_files_of_known_size(chapter, tmp_path):
+    chapter.write_text(EMBEDDED, "utf-8")
+    _, page = run(chapter, tmp_path / "result")
+    (picture,) = (tmp_path / "result" / "chapter").iterdir()
+    assert f'<img src="{picture.name}" alt="Night" width="30" height="20" loading="lazy">' in page
+    assert f'<img src="{picture.name}" alt="Night" width="60" height="40" loading="lazy">' in page
+    assert "base64" not in page.rpartition("```")[2]
+
+
 def test_a_failing_cell_is_named_by_its_line_and_what_came_before_is_shown(chapter, tmp_path):
     chapter.write_text(CHAPTER.replace("hidden = 6 * 7\n", "hidden = 6 * 7\n\n1 / 0\n"), "utf-8")
     said, page = run(chapter, tmp_path / "result")

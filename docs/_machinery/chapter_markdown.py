@@ -100,7 +100,7 @@ class Writer:
         if "text/html" in data:
             return "", EMBEDDED.sub(self.embedded, COLOURS.sub("", data["text/html"]))
         if "text/markdown" in data:
-            return "", data["text/markdown"]
+            return "", EMBEDDED.sub(self.embedded, data["text/markdown"])
         if data["text/plain"].startswith("<Figure size"):  # IPython hides why.
             raise ValueError("A figure could not be drawn: figures.both_forms raised an error")
         return data["text/plain"], ""
@@ -121,7 +121,11 @@ class Writer:
         if getattr(image, "n_frames", 1) > 1:
             return self.film(image, attributes)
         path = self.file(encoded(image), "webp").rpartition("/")[2]
-        return match[0].replace(re.search(r'src="[^"]*"', match[0])[0], f'src="{path}"')
+        width, height = (attributes.get(side, getattr(image, side)) for side in ("width", "height"))
+        return (
+            f'<img src="{path}" alt="{attributes.get("alt", "")}" '
+            f'width="{width}" height="{height}" loading="lazy">'
+        )
 
     def film(self, image: Image.Image, attributes: dict[str, str]) -> str:
         """A film that can be stopped: H.264, which every browser plays, behind its last frame."""
