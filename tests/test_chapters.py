@@ -277,6 +277,32 @@ display(Markdown(f'<img src="data:image/png;base64,{data}" alt="Night">'))
 display(HTML(f'<img width="60" height="40" src="data:image/png;base64,{data}" alt="Night">'))
 """
 
+MOVING = """
+# %% [markdown]
+# # Title
+
+# %% alt="Day & night"
+import io
+from IPython.display import HTML, Image, display
+import PIL.Image
+import base64
+day, night = (PIL.Image.new("RGB", (30, 20), color) for color in ("white", "black"))
+file = io.BytesIO()
+day.save(file, "gif", save_all=True, append_images=[night])
+display(Image(file.getvalue()))
+data = base64.b64encode(file.getvalue()).decode()
+display(HTML(f'<img src="data:image/gif;base64,{data}" alt="Dusk">'))
+"""
+
+
+def test_whatever_moves_is_a_film_that_can_be_stopped(chapter, tmp_path):
+    chapter.write_text(MOVING, "utf-8")
+    _, page = run(chapter, tmp_path / "result")
+    assert page.count('<video width="30" height="20"') == 2
+    assert page.count('controls loop muted playsinline preload="none"') == 2
+    assert 'aria-label="Day &amp; night"' in page
+    assert 'aria-label="Dusk"' in page
+
 
 def test_embedded_pictures_become_files_of_known_size(chapter, tmp_path):
     chapter.write_text(EMBEDDED, "utf-8")

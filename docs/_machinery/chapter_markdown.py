@@ -7,6 +7,7 @@ Tags steer a code cell: `hide` runs it and shows nothing, `output` shows only wh
 
 import base64
 import hashlib
+import html
 import io
 import re
 import subprocess
@@ -109,6 +110,8 @@ class Writer:
         """A picture in Markdown, loaded when it comes into view, and its file."""
         image = Image.open(io.BytesIO(data))
         size = size or {"width": image.width, "height": image.height}
+        if is_film(image):
+            return self.film(image, html.escape(alt), size)
         path = self.file(data if image.format == "WEBP" else encoded(image), "webp")
         sides = " ".join(f"{side}={size[side]}" for side in ("width", "height"))
         alt = re.sub(r"([\[\]\\])", r"\\\1", " ".join(alt.split()))
@@ -118,30 +121,27 @@ class Writer:
         """An embedded picture as a file: a film where it moves."""
         image = Image.open(io.BytesIO(base64.b64decode(match[1])))
         attributes = dict(re.findall(r'\b(alt|width|height)="([^"]*)"', match[0]))
-        if getattr(image, "n_frames", 1) > 1:
-            return self.film(image, attributes)
+        alt = attributes.pop("alt", "")
+        size = {"width": image.width, "height": image.height} | attributes
+        if is_film(image):
+            return self.film(image, alt, size)
         path = self.file(encoded(image), "webp").rpartition("/")[2]
-        width, height = (attributes.get(side, getattr(image, side)) for side in ("width", "height"))
-        return (
-            f'<img src="{path}" alt="{attributes.get("alt", "")}" '
-            f'width="{width}" height="{height}" loading="lazy">'
-        )
+        return f'<img src="{path}" alt="{alt}" {as_attributes(size)} loading="lazy">'
 
-    def film(self, image: Image.Image, attributes: dict[str, str]) -> str:
+    def film(self, image: Image.Image, alt: str, size: dict[str, int | str]) -> str:
         """A film that can be stopped: H.264, which every browser plays, behind its last frame."""
         frames, milliseconds = [], 0.0
         for index in range(image.n_frames):
             image.seek(index)
             # Films keep one colour for each 2 x 2 pixels: doubled, every pixel keeps its own.
             frames.append(np.asarray(image.convert("RGB")).repeat(2, axis=0).repeat(2, axis=1))
-            milliseconds += image.info["duration"] / image.n_frames
+            milliseconds += image.info.get("duration", 100) / image.n_frames
         film = self.file(compressed(np.stack(frames), 1000 / milliseconds), "mp4")
         poster = self.file(encoded(Image.fromarray(frames[-1])), "webp")
         film, poster = (path.rpartition("/")[2] for path in (film, poster))
-        size = " ".join(f'{side}="{attributes[side]}"' for side in ("width", "height"))
         return (
-            f'<figure class="film"><video {size} poster="{poster}" src="{film}" '
-            f'aria-label="{attributes["alt"]}" controls loop muted playsinline preload="none">'
+            f'<figure class="film"><video {as_attributes(size)} poster="{poster}" src="{film}" '
+            f'aria-label="{alt}" controls loop muted playsinline preload="none">'
             f"</video></figure>"
         )
 
@@ -150,6 +150,14 @@ class Writer:
         name = f"{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
         (self.pictures / name).write_bytes(data)
         return f"{self.name}/{name}"
+
+
+def is_film(image: Image.Image) -> bool:
+    return getattr(image, "n_frames", 1) > 1
+
+
+def as_attributes(size: dict[str, int | str]) -> str:
+    return f'width="{size["width"]}" height="{size["height"]}"'
 
 
 def fenced(text: str, language: str) -> str:

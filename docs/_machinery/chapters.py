@@ -66,15 +66,16 @@ def on_config(config):
     """Find out at once whether the address to serve on is free."""
     if command == "serve" and follower is None:
         host, port = config.dev_addr
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{host}:{port} can't be served on: {error.strerror}. Stop what uses it, or "
-                    f"choose another: nox -s serve -- --dev-addr {host}:{port + 1}"
-                ) from None
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{host}:{port} can't be served on: {error.strerror}. Stop what uses it, or choose "
+                f"another: nox -s serve -- --dev-addr {host}:{port + 1}"
+            ) from None
 
 
 def on_files(files, config):

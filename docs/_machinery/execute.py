@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import chapter_store
@@ -240,6 +241,7 @@ def execute(
                 for run in running:
                     if run.chapter not in chapters:
                         run.cancel()
+                        tried.discard(run.chapter)  # An edit that is undone brings it back.
             for run in [run for run in running if run.is_over]:
                 running.remove(run)
                 run.reader.join()
@@ -293,11 +295,14 @@ def fetch_data(chapters: Sequence[Chapter]) -> dict[str, str]:
 
 def prune(folder: Path) -> None:
     """Removes the oldest of the compiled programs, when they have become too many."""
-    paths = sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    size = 0
-    for path in paths:
-        size += path.stat().st_size
-        if size > PROGRAMS:
+    found = []
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):  # Another build may be at it, too.
+            found.append((path.stat().st_mtime, path.stat().st_size, path))
+    room = PROGRAMS
+    for _, size, path in sorted(found, reverse=True):
+        room -= size
+        if room < 0:
             path.unlink(missing_ok=True)
 
 

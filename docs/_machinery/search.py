@@ -1,7 +1,7 @@
 """A MkDocs hook: what the search index holds, and which words lead to which section.
 
-Prose, headings and names are searched. Listings are not: they would make the index, which every
-page loads, twice as large, and bury what explains under what only mentions.
+Prose, headings and names are searched. Listings are not: they would make the index, which
+whoever searches waits for, twice as large, and bury what explains under what only mentions.
 
 Readers type words that a section doesn't say, or not in its heading. `WORDS` gives the section
 these words, and they count about as much as its heading does. What readers type is written down in
