@@ -15,6 +15,7 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__i
 # Every module's siblings, `_checks` aside, which all may use.
 ALLOWED = {
     "_backend": "",
+    "_batches": "",
     "_checks": "",
     "_download": "",
     "_jit": "",
@@ -27,11 +28,11 @@ ALLOWED = {
     "conditioning": "",
     "datasets": "captioned images _oxford _download",
     "_weights": "layers",
-    "diffusion": "schedules predictions conditioning generation presets",
+    "diffusion": "schedules predictions conditioning generation presets _batches _jit",
     "discrete": "schedules",
     "editing": "samplers conditioning images",
     # The weights of the networks that features come from: a download, or else a preset.
-    "features": "presets _download",
+    "features": "presets _batches _download",
     "images": "",
     "generation": "schedules predictions samplers conditioning _jit",
     "interpolation": "",
@@ -53,9 +54,9 @@ ALLOWED = {
     "_sd3_tiny": "",
     "text": "_weights",
     "unet": "layers _weights",
-    "vae": "layers presets _weights",
+    "vae": "layers presets _batches _weights",
     "walks": "generation interpolation samplers",
-    "clip": "text presets _weights",
+    "clip": "text presets _batches _jit _weights",
 }
 # What may be imported only inside the function that needs it.
 HEAVY = {"keras_hub", "matplotlib.pyplot", "tensorflow", "torch"}

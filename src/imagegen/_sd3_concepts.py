@@ -162,10 +162,10 @@ class _WordLearner(Learner):
     """What one word of a frozen Stable Diffusion 3 means."""
 
     def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
-        super().__init__(vector, seed)
+        super().__init__(token, vector, seed)
         # An attribute, so that the compiled step takes its weights as arguments.
         self.backbone = model.backbone
-        self.model, self.token = model, token
+        self.model = model
 
     def call(self, inputs: Any) -> Any:
         samples, tokens = inputs
@@ -178,7 +178,7 @@ class _WordLearner(Learner):
 
 
 def loss(
-    model: Any, vector: Any, token: int, samples: Any, tokens: Any, noise: Any, noise_rates: Any
+    model: Any, vector: Any, token: Any, samples: Any, tokens: Any, noise: Any, noise_rates: Any
 ) -> Any:
     """How far the velocity is off, where `token` means `vector`: a mean of squares."""
     rates = ops.reshape(noise_rates, (-1, 1, 1, 1))
@@ -188,7 +188,7 @@ def loss(
     return ops.mean((velocity - (noise - samples)) ** 2)
 
 
-def conditions_with(backbone: Any, vector: Any, token: int, tokens: Any) -> tuple[Any, Any]:
+def conditions_with(backbone: Any, vector: Any, token: Any, tokens: Any) -> tuple[Any, Any]:
     """What `encode` makes of tokens `(batch, 2, length)`, with another meaning of one of them."""
     clips = (backbone.clip_l, backbone.clip_g)
     projections = (backbone.clip_l_projection, backbone.clip_g_projection)

@@ -1,25 +1,25 @@
 """Words and pictures in one space: encoders of both, trained together by contrast."""
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
+from imagegen._batches import in_batches
 from imagegen._checks import check_integer, check_number, check_rank
+from imagegen._jit import compiled
 from imagegen._weights import conv, dense
 from imagegen.text import TextEncoder
 
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm import tqdm
 
 # The values that the paper starts from and stops at: cosines are divided by 0.07 at first, and
 # never by less than 0.01, where training became unstable.
 _FIRST_TEMPERATURE, _LOWEST_TEMPERATURE = 0.07, 0.01
-# Embeddings are computed in batches of one size, the last one padded: what is compiled serves any
-# number of pictures.
 _BATCH_SIZE = 128
 
 
@@ -330,7 +330,7 @@ class CLIP(keras.Model):
                 f"`images` must be uint8 of shape (num_images, {', '.join(map(str, shape[1:]))}), "
                 f"at least one. Received: {images.dtype} of shape {images.shape}"
             )
-        return _in_batches(lambda batch: self._of_images(batch, False), images, "embed images")
+        return self._embed(self._read_images, images, "embed images")
 
     def embed_texts(self, prompts: str | Sequence[str] | np.ndarray) -> np.ndarray:
         """Returns the embeddings of sentences.
@@ -347,7 +347,7 @@ class CLIP(keras.Model):
         tokens = self.tokens([prompts] if isinstance(prompts, str) else prompts)
         if not len(tokens):
             raise ValueError("`prompts` must hold at least one sentence. Received: none")
-        return _in_batches(self.text_tower, tokens, "embed texts")
+        return self._embed(self._read_tokens, tokens, "embed texts")
 
     def similarity(self, images: Any, prompts: str | Sequence[str] | np.ndarray) -> np.ndarray:
         """Compares every picture with every sentence.
@@ -375,6 +375,21 @@ class CLIP(keras.Model):
             ```
         """
         return self.embed_images(images) @ self.embed_texts(prompts).T
+
+    def _embed(self, function: Any, inputs: np.ndarray, label: str) -> np.ndarray:
+        (embeddings,) = in_batches(function, inputs, _BATCH_SIZE, label)
+        if not np.isfinite(embeddings).all():
+            raise ValueError("The embeddings are NaN or infinite: the weights are unusable.")
+        return embeddings
+
+    @functools.cached_property
+    def _read_images(self) -> Any:
+        return compiled(lambda images: self._of_images(images, False), self.image_encoder.variables)
+
+    @functools.cached_property
+    def _read_tokens(self) -> Any:
+        tower = self.text_tower
+        return compiled(lambda tokens: tower(tokens, training=False), tower.variables)
 
     def _of_images(self, images: Any, training: bool | None) -> Any:
         images = ops.cast(images, "float32") / 255
@@ -470,18 +485,3 @@ def _embedding_dim(image_encoder: Any) -> int:
             f"vectors. Received: {image_encoder!r} from {input_shape} to {output_shape}"
         )
     return int(output_shape[-1])
-
-
-def _in_batches(embed: Callable[[Any], Any], inputs: np.ndarray, description: str) -> np.ndarray:
-    """The embeddings of all inputs, computed batch by batch."""
-    batches = []
-    starts = range(0, len(inputs), _BATCH_SIZE)
-    for start in tqdm(starts, desc=description, delay=1, leave=False):
-        batch = inputs[start : start + _BATCH_SIZE]
-        padding = [(0, _BATCH_SIZE - len(batch))] + [(0, 0)] * (inputs.ndim - 1)
-        outputs = ops.convert_to_numpy(embed(ops.convert_to_tensor(np.pad(batch, padding))))
-        batches.append(outputs[: len(batch)])
-    embeddings = np.concatenate(batches).astype("float32")
-    if not np.isfinite(embeddings).all():
-        raise ValueError("The embeddings are NaN or infinite: the weights are unusable.")
-    return embeddings

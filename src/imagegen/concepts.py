@@ -219,9 +219,17 @@ def learn_concept(
 class Learner(keras.Model):
     """A vector that learns inside a frozen model: `call` returns the loss of a batch."""
 
-    def __init__(self, vector: np.ndarray, seed: int):
+    def __init__(self, token: int, vector: np.ndarray, seed: int):
         super().__init__(name="learner")  # TensorFlow wants no underscore in front.
         self.seed_generator = keras.random.SeedGenerator(seed)
+        # A variable, and no constant of the compiled step: one program serves every word.
+        self.token = self.add_weight(
+            shape=(),
+            dtype="int32",
+            initializer=keras.initializers.Constant(token),
+            trainable=False,
+            name="token",
+        )
         self.vector = self.add_weight(
             shape=vector.shape, initializer=keras.initializers.Constant(vector), name="vector"
         )
@@ -252,10 +260,9 @@ class _WordLearner(Learner):
     """What one word of a frozen diffusion model means."""
 
     def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
-        super().__init__(vector, seed)
+        super().__init__(token, vector, seed)
         # Frozen already; they are attributes, so that the compiled step takes them as arguments.
         self.network, self.encoder = model.averaged, model.averaged_encoder
-        self.token = token
         # Not the model itself, which Keras would take for a part that learns.
         self.attempt, self.loss_of = model.attempt, model.loss_of
 

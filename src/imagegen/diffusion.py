@@ -1,12 +1,15 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
+from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_number
+from imagegen._jit import compiled
 from imagegen.conditioning import guide
 from imagegen.generation import ImageGenerator
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
@@ -15,6 +18,9 @@ from imagegen.schedules import CosineSchedule, Schedule
 import keras
 import numpy as np
 from keras import layers, ops
+
+# An encoder is compiled once, for so many prompts at a time.
+_PROMPTS_AT_ONCE = 16
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
@@ -371,8 +377,14 @@ class DiffusionModel(ImageGenerator, keras.Model):
             )
         prompts = [prompts] if isinstance(prompts, str) else prompts
         tokens = self.averaged_encoder.tokens(prompts)
-        conditions = _listed(self.averaged_encoder(tokens, training=False))
-        return [ops.convert_to_numpy(ops.cast(array, "float32")) for array in conditions]
+        if not len(tokens):
+            raise ValueError("`prompts` must hold at least one prompt. Received: none")
+        return in_batches(self._read_tokens, tokens, _PROMPTS_AT_ONCE, "encode prompts")
+
+    @functools.cached_property
+    def _read_tokens(self) -> Any:
+        encoder = self.averaged_encoder
+        return compiled(lambda tokens: encoder(tokens, training=False), encoder.variables)
 
     def _conditions(self, tokens: Any, training: bool) -> list[Any]:
         if not training:

@@ -5,13 +5,13 @@ from functools import cache
 from typing import Any
 
 from imagegen import presets
+from imagegen._batches import in_batches
 from imagegen._checks import check_choice, check_finite, check_integer, check_rank
 from imagegen._download import DownloadError, cache_folder, fetch
 
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm import tqdm
 
 # The file that Keras itself takes, with the digest that Keras checks.
 _INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -115,18 +115,15 @@ def extract_features(
     model = feature_model() if model is None else model
     size = _input_size(model, images.shape[-1])
 
-    batch_size, batches = min(batch_size, len(images)), []
-    starts = range(0, len(images), batch_size)
-    for start in tqdm(starts, desc="extract features", delay=1, leave=False):
-        batch = images[start : start + batch_size].astype("float32")
-        # The last batch is filled up: one compiled program serves any number of pictures.
-        padding = [(0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)]
-        batch = ops.convert_to_tensor(np.pad(batch, padding))
+    def predict(batch: np.ndarray) -> Any:
+        batch = batch.astype("float32")
         if None not in size and size != images.shape[1:3]:
-            batch = ops.image.resize(batch, size, antialias=True, data_format="channels_last")
-        outputs = model.predict_on_batch(ops.convert_to_numpy(batch))
-        batches.append(outputs[: len(images) - start])
-    features = np.concatenate(batches).astype("float32")
+            resized = ops.image.resize(batch, size, antialias=True, data_format="channels_last")
+            batch = ops.convert_to_numpy(resized)
+        return model.predict_on_batch(batch)
+
+    batch_size = min(batch_size, len(images))
+    (features,) = in_batches(predict, images, batch_size, "extract features")
     if not np.isfinite(features).all():
         raise ValueError(
             f"The features are NaN or infinite: the weights of {model.name!r} are unusable."

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from imagegen import presets
+from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
 from imagegen._weights import conv, conv_transpose, dense
 from imagegen.layers import DepthToSpace, LatentSampler
@@ -12,7 +13,6 @@ from imagegen.layers import DepthToSpace, LatentSampler
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm import tqdm
 
 # `encode` and `decode` run batches of one size, the last one padded: one compiled program serves
 # any number of pictures. Larger pictures come in smaller batches, or padding would cost more than
@@ -202,14 +202,11 @@ class VAE(keras.Model):
         """Returns the network's outputs as float32 arrays, computed batch by batch."""
         height, width, _ = self.encoder.input_shape[1:]
         batch_size = max(1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width)))
-        batches = []
-        starts = range(0, len(inputs), batch_size)
-        for start in tqdm(starts, desc=description, delay=1, leave=False):
-            batch = inputs[start : start + batch_size]
-            padding = [(0, batch_size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-            outputs = network.predict_on_batch(_unit_range(np.pad(batch, padding)))
-            batches.append([output[: len(batch)] for output in keras.tree.flatten(outputs)])
-        results = [np.concatenate(parts).astype("float32") for parts in zip(*batches, strict=True)]
+
+        def predict(batch: np.ndarray) -> Any:
+            return network.predict_on_batch(_unit_range(batch))
+
+        results = in_batches(predict, inputs, batch_size, description)
         for result in results:
             if not np.isfinite(result).all():
                 raise ValueError(
