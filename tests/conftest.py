@@ -13,3 +13,8 @@ from hypothesis import settings
 # The first example of a test compiles what it calls, so that a limit per example means nothing.
 settings.register_profile("imagegen", deadline=None)
 settings.load_profile("imagegen")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--exact", action="store_true", help="compare digests with golden.json")
+    parser.addoption("--record", action="store_true", help="write golden.json anew")
