@@ -117,9 +117,11 @@ def pytest_terminal_summary(terminalreporter):
     """Say how quick the site was. That is no law: it depends on what else the machine does."""
     if VISITS:
         for what in ("first_paint", "load"):
-            times = [getattr(one, what) for one in VISITS.values()]
+            times = {address: getattr(one, what) for address, one in VISITS.items()}
+            slowest = sorted(times, key=times.get, reverse=True)[:5]
             terminalreporter.write_line(
-                f"{what}: median {median(times):.0f} ms, worst {max(times):.0f} ms"
+                f"{what}: median {median(times.values()):.0f} ms; slowest "
+                + ", ".join(f"{address or 'home'} {times[address]:.0f}" for address in slowest)
             )
         heaviest = max(VISITS, key=lambda address: sum(VISITS[address].bytes.values()))
         size = sum(VISITS[heaviest].bytes.values())

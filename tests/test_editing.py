@@ -169,8 +169,9 @@ def test_the_kept_part_is_put_in_place_with_the_noise_of_the_level():
     zero = ops.convert_to_tensor(0, "int32")
     repaint = ops.convert_to_tensor(np.array([[False, True]]))
     now, after = (Level(*map(np.float32, level)) for level in ((0.5, 0.6, 0.8), (0.4, 0.5, 0.87)))
-    handed, _, _ = editing._RePaint(Still(), 1).step(
-        None, ops.zeros_like(kept), now, after, (zero, zero, kept, repaint)
+    one = ops.convert_to_tensor(1, "int32")
+    handed, _, _ = editing._RePaint(Still()).step(
+        None, ops.zeros_like(kept), now, after, (zero, zero, kept, repaint, one)
     )
     first, second = ops.convert_to_numpy(handed).T
     assert abs(first.mean() - 0.8 * 2) < 0.02
@@ -199,12 +200,14 @@ def test_resampling_finds_what_belongs_to_the_kept_part():
         return signal_rate * ops.matmul(noisy, ops.matmul(ops.inv(spread), covariance))
 
     def repaint_with(num_resamplings: int) -> tuple[float, float]:
-        sampler = editing._RePaint(imagegen.DDPM(), num_resamplings)
-        integers = [ops.convert_to_tensor(number, "int32") for number in (3, 0, 0, 50)]
-        seed, index, start, stop = integers
+        sampler = editing._RePaint(imagegen.DDPM())
+        integers = (3, 0, num_resamplings, 0, 50)
+        seed, index, visits, start, stop = (
+            ops.convert_to_tensor(number, "int32") for number in integers
+        )
         table = ops.convert_to_tensor(levels(schedule, 50))
         final, _, _ = advance(
-            sampler, denoise, noisy, (seed, index, kept, repaint), table, start, stop
+            sampler, denoise, noisy, (seed, index, kept, repaint, visits), table, start, stop
         )
         second = ops.convert_to_numpy(final)[:, 1]
         slope = float((second * first).mean() / (first**2).mean())

@@ -53,7 +53,7 @@ ALLOWED = {
     "_sd3_schedule": "schedules",
     "_sd3_tiny": "",
     "text": "_weights",
-    "unet": "layers _weights",
+    "unet": "layers _jit _weights",
     "vae": "layers presets _batches _weights",
     "walks": "generation interpolation samplers",
     "clip": "text presets _batches _jit _weights",

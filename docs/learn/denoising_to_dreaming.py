@@ -71,7 +71,7 @@ keras.utils.set_random_seed(0)
 denoiser = imagegen.denoising_autoencoder((28, 28, 1))
 denoiser.compile(keras.optimizers.Adam(2e-3), loss="mean_squared_error")
 
-for _ in range(5):
+for _ in range(3):
     noisy = add_noise(train, rng.uniform(0, 1, (len(train), 1, 1, 1)).astype("float32"))
     denoiser.fit(noisy, train, batch_size=128, verbose=0)
 
@@ -191,7 +191,7 @@ print(keras.ops.convert_to_numpy(imagegen.DepthToSpace(2)(pixel))[0, :, :, 0])
 # [EDSR](https://arxiv.org/abs/1707.02921), are larger by far.
 
 # %%
-EPOCHS = round(36_000 / len(large))
+EPOCHS = round(24_000 / len(large))
 keras.utils.set_random_seed(0)
 network = imagegen.espcn(4)
 learning_rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * -(-len(large) // 32))

@@ -306,7 +306,7 @@ model.compile(optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=1e-4)
 history = model.fit(
     small,
     batch_size=32,
-    epochs=3,
+    epochs=2,
     verbose=2,
     callbacks=[
         imagegen.ShowGenerated(),

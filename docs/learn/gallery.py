@@ -7,21 +7,21 @@
 #
 # ## A meadow
 #
-# A hundred flowers, none left out. No photograph of them exists. They are painted with care: the
+# Sixty-four flowers, none left out. No photograph of them exists. They are painted with care: the
 # [sampler](samplers.py) draws fresh noise in each of its 64 steps, and what it paints wrong in one step
 # drowns in noise, to be painted anew. With so many steps the [poorer network](flowers_from_noise.py)
 # hardly needs to push: 1.1 instead of the 1.5 that few steps want.
 
-# %% alt="A hundred flowers of many colours, in ten rows of ten."
+# %% alt="Sixty-four flowers of many colours, in eight rows of eight."
 import imagegen
 
 import numpy as np
 
 model = imagegen.DiffusionModel.from_preset("flowers-64")
 own_scale, model.guiding_scale = model.guiding_scale, 1.1
-meadow = model.generate(100, num_steps=64, sampler=imagegen.DDPM(), seed=2026)
+meadow = model.generate(64, num_steps=64, sampler=imagegen.DDPM(), seed=2026)
 model.guiding_scale = own_scale
-imagegen.show(meadow, columns=10)
+imagegen.show(meadow, columns=8)
 
 # %% [markdown]
 # Count for yourself. We see no flower in about ten of them.
@@ -63,7 +63,7 @@ titles = [f"{name}, {scale:g}" for scale in scales for name in six]
 imagegen.show(np.concatenate(rows), columns=6, titles=titles)
 
 # %% tags=["hide"]
-assert meadow.shape == (100, 64, 64, 3)
+assert meadow.shape == (64, 64, 64, 3)
 assert all(name in gardener.encoder.names for name in species)
 
 # %% [markdown]
@@ -131,16 +131,16 @@ imagegen.Animation(
 
 # %%
 noises = imagegen.samplers.initial_noise(5, (64, 64, 3), seed=21)
-path = imagegen.walk(noises, 60, closed=True).astype("float32")
+path = imagegen.walk(noises, 48, closed=True).astype("float32")
 model.schedule = imagegen.EvenLogSNR(model.schedule)
-wandering = model.generate(60, noise=path, seed=0, **sampling)
+wandering = model.generate(48, noise=path, seed=0, **sampling)
 imagegen.Animation(wandering, alt="Flowers that melt into each other", frames_per_second=8, scale=4)
 
 # %% [markdown]
 # The same walk, every fourth frame:
 
-# %% alt="Fifteen flowers, each a little like the one before."
-imagegen.show(wandering[::4], columns=5)
+# %% alt="Twelve flowers, each a little like the one before."
+imagegen.show(wandering[::4], columns=6)
 
 # %% [markdown]
 # ## How they come into being

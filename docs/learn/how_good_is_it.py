@@ -13,7 +13,7 @@
 #
 # ## A hundred pictures
 #
-# The model is the preset of [Flowers from noise](flowers_from_noise.py). It makes two hundred
+# The model is the preset of [Flowers from noise](flowers_from_noise.py). It makes 120
 # pictures, in ten steps each, by what [Samplers](samplers.py) found best for so few. They come in
 # batches of one size, so that one compiled program serves all of them.
 
@@ -26,7 +26,7 @@ import numpy as np
 def generate(model, num_images, prompts=None):
     """Generate pictures in batches of 40, each from a seed of its own."""
     model.schedule = imagegen.EvenLogSNR(model.schedule)
-    sampling = {"num_steps": 10, "sampler": imagegen.DPMSolver2M(), "guidance_scale": 1}
+    sampling = {"num_steps": 10, "sampler": imagegen.DPMSolver2M(), "guidance_scale": None}
     batches = [
         model.generate(prompts[start : start + 40] if prompts else 40, seed=start, **sampling)
         for start in range(0, num_images, 40)
@@ -35,11 +35,11 @@ def generate(model, num_images, prompts=None):
 
 
 model = imagegen.DiffusionModel.from_preset("flowers-64")
-generated = generate(model, 200)
+generated = generate(model, 120)
 imagegen.show(generated[:100], columns=10)
 
 # %% tags=["hide"]
-assert generated.shape == (200, 64, 64, 3)
+assert generated.shape == (120, 64, 64, 3)
 assert generated.dtype == np.uint8
 
 # %% [markdown]
@@ -495,8 +495,8 @@ Markdown("\n".join(rows))
 # ## How many steps?
 #
 # The chapter on [samplers](samplers.py) measured how near a sampler comes to the end of its road. But
-# does it matter for the pictures? Forty pictures for each point of the curves, all from the same
-# noise:
+# does it matter for the pictures? Twenty-four pictures for each point of the curves, all from the
+# same noise:
 
 # %% tags=["fold"] alt="Four curves of KID over 4, 8 and 12 evaluations of the network. All fall, and DPM-Solver++ at even log signal-to-noise ratios is the lowest with few."
 even_times = model.schedule.schedule
@@ -512,7 +512,7 @@ for name, (sampler, schedule, _) in walks.items():
     model.schedule = schedule
     cost = 2 if sampler == imagegen.Heun() else 1
     for count in evaluations:
-        painted[name] = model.generate(40, num_steps=count // cost, sampler=sampler, seed=1)
+        painted[name] = model.generate(24, num_steps=count // cost, sampler=sampler, seed=1)
         curves.setdefault(name, []).append(
             imagegen.kernel_inception_distance(features_of(painted[name]), held_out_features)
         )
@@ -536,7 +536,7 @@ best_with_four = min(curves, key=lambda name: curves[name][0].distance)
 assert best_with_four == "DPM-Solver++(2M), even log SNR"
 
 # %% [markdown]
-# The error bars are one standard error, and forty pictures are few. But all points share their noise
+# The error bars are one standard error, and twenty-four pictures are few. But all points share their noise
 # and their real pictures, so the curves differ by less chance than the bars suggest. All of them
 # fall: more steps give better pictures, down to the model's own error. With few evaluations, the
 # right method at the right stops is worth more than anything else.
@@ -545,20 +545,20 @@ assert best_with_four == "DPM-Solver++(2M), even log SNR"
 # the first steps stays astray. DDPM draws fresh noise in each step. What it painted wrong drowns in
 # that noise, and is painted anew. This takes many steps, and less help from the
 # [poorer network](flowers_from_noise.py#what-is-different-in-the-preset). The first
-# two rows are by DPM-Solver++ in 12 steps, the last two by DDPM in 64:
+# row is by DPM-Solver++ in 12 steps, the second by DDPM in 64:
 
-# %% alt="Four rows of eight flowers, two of each kind. In both kinds some are heaps of petals."
-in_12 = painted["DPM-Solver++(2M), even log SNR"][:16]
+# %% alt="Two rows of eight flowers, one of each kind. In both some are heaps of petals."
+in_12 = painted["DPM-Solver++(2M), even log SNR"][:8]
 model.schedule, own_scale = even_times, model.guiding_scale
 model.guiding_scale = 1.1
-in_64 = model.generate(16, num_steps=64, sampler=imagegen.DDPM(), seed=1)
+in_64 = model.generate(8, num_steps=64, sampler=imagegen.DDPM(), seed=1)
 model.guiding_scale = own_scale
 imagegen.show(np.concatenate([in_12, in_64]), columns=8, scale=2)
 
 # %% [markdown]
 # By KID, the gain is small: of a thousand pictures each, it was 0.028, and 0.023 for DDPM in 128 steps
-# (`benchmarks/flowers_quality.py`). Sixteen pictures are too few to tell by eye. Of the hundred in the
-# [gallery](gallery.py), painted like the last two rows, we see no flower in about ten. When DPM-Solver++
+# (`benchmarks/flowers_quality.py`). Eight pictures are too few to tell by eye. Of the hundred in the
+# [gallery](gallery.py), painted like the second row, we see no flower in about ten. When DPM-Solver++
 # painted them in 12 steps, it was eighteen.
 #
 # ## How long to train?

@@ -216,13 +216,13 @@ budgets = [4, 10, 20, 50, 100]
 
 
 def generate(name, evaluations):
-    """Generate four flowers, from the same noise each time."""
+    """Generate two flowers, from the same noise each time."""
     num_steps = evaluations // 2 if name == "Heun" else evaluations
-    return model.generate(4, num_steps=num_steps, sampler=samplers[name], seed=1)
+    return model.generate(2, num_steps=num_steps, sampler=samplers[name], seed=1)
 
 
 def show_sweep(sweep):
-    """Show the last of the four flowers, a row for each sampler."""
+    """Show the second flower, a row for each sampler."""
     titles = [f"{name.split('-')[0]}, {budget}" for name in sweep for budget in budgets]
     flowers = [pictures[-1] for row in sweep.values() for pictures in row]
     imagegen.show(flowers, titles=titles, columns=len(budgets), scale=2)
@@ -241,7 +241,7 @@ show_sweep(sweep)
 
 # %%
 two_m = samplers["DPM-Solver++(2M)"]
-reference = model.generate(4, num_steps=250, sampler=two_m, seed=1)
+reference = model.generate(2, num_steps=250, sampler=two_m, seed=1)
 
 
 def error(pictures):

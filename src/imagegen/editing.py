@@ -233,14 +233,16 @@ def inpaint(
     images = fitted(given, *model.image_shape[:2])
     repaint = _mask(mask, given, images)
     guidance = _guidance(model, len(images), prompts, negative_prompts, guidance_scale)
-    sampler = _RePaint(sampler, check_integer(num_resamplings, "num_resamplings", minimum=1))
+    num_resamplings = check_integer(num_resamplings, "num_resamplings", minimum=1)
     table, seed = levels(model.schedule, num_steps), checked_seed(seed)
     noisy = _first_noise(model, len(images), table, seed)
     kept = ops.convert_to_tensor(model.to_samples(images))
     index = ops.convert_to_tensor(0, "int32")
     part = ops.convert_to_tensor(_of_samples(repaint, model.sample_shape))
-    state = (ops.convert_to_tensor(seed, "int32"), index, kept, part)
-    final = run_steps(model, noisy, state, table, 0, num_steps, sampler, "inpaint", guidance)
+    visits = ops.convert_to_tensor(num_resamplings, "int32")
+    state = (ops.convert_to_tensor(seed, "int32"), index, kept, part, visits)
+    repainting = _RePaint(sampler)
+    final = run_steps(model, noisy, state, table, 0, num_steps, repainting, "inpaint", guidance)
     return np.where(repaint, model.to_images(final), images)
 
 
@@ -405,17 +407,16 @@ class _RePaint(Sampler):
     """Takes each step several times, with the kept part put in place before."""
 
     base: Sampler
-    num_resamplings: int
 
     def step(
         self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
     ) -> tuple[Any, Any, Any]:
-        seed, index, kept, repaint = state
+        seed, index, kept, repaint, num_visits = state
         # q(x_t | x_t'), the forward process from the next level up to this one.
         ratio = now.signal_rate / after.signal_rate
         added = ops.sqrt(ops.maximum(now.noise_rate**2 - (ratio * after.noise_rate) ** 2, 0.0))
         # The last step ends in the clean sample, and from there nothing goes back.
-        repeats = ops.where(after.noise_rate == 0, 1, self.num_resamplings)
+        repeats = ops.where(after.noise_rate == 0, 1, num_visits)
 
         def visit(count: Any, noisy: Any, clean: Any, index: Any) -> tuple[Any, Any, Any, Any]:
             noisier = ratio * noisy + added * step_noise(noisy, seed, index)
@@ -430,7 +431,7 @@ class _RePaint(Sampler):
         _, noisy, clean, index = ops.while_loop(
             lambda count, *_: count < repeats, visit, (ops.zeros_like(index), noisy, noisy, index)
         )
-        return noisy, clean, (seed, index, kept, repaint)
+        return noisy, clean, (seed, index, kept, repaint, num_visits)
 
 
 @dataclasses.dataclass(frozen=True)

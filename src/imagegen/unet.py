@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._jit import compiled
 from imagegen._weights import attention, conv, dense
 from imagegen.layers import DepthToSpace, PositionEmbedding, SinusoidalEmbedding
 
@@ -170,14 +171,19 @@ class UNet(keras.Model):
             for layer in self.layers
             if isinstance(layer, layers.MultiHeadAttention) and layer.input[1] is context
         ]
-        queries = keras.Model(self.inputs, [layer.input[0] for layer in lookers])(inputs)
-        maps = []
-        for layer, query in zip(lookers, queries, strict=True):
-            _, scores = layer(query, inputs[2], return_attention_scores=True)
-            side = math.isqrt(query.shape[1])
-            scores = ops.mean(scores, axis=1)
-            maps.append(ops.reshape(scores, (-1, side, side, scores.shape[-1])))
-        return maps
+        network = keras.Model(self.inputs, [layer.input[0] for layer in lookers])
+
+        def look(*inputs: Any) -> list[Any]:
+            maps = []
+            for layer, query in zip(lookers, network(list(inputs)), strict=True):
+                _, scores = layer(query, inputs[2], return_attention_scores=True)
+                side = math.isqrt(query.shape[1])
+                scores = ops.mean(scores, axis=1)
+                maps.append(ops.reshape(scores, (-1, side, side, scores.shape[-1])))
+            return maps
+
+        tensors = (ops.convert_to_tensor(array, "float32") for array in inputs)
+        return compiled(look, self.variables)(*tensors)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self.trainable} | dict(self.config)
