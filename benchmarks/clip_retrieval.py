@@ -58,7 +58,7 @@ def variations(clip: imagegen.CLIP) -> imagegen.PromptAdherence:
     of_images, of_texts = clip.embed_images(images), clip.embed_texts(captions)
     moved = of_images + of_texts.mean(axis=0) - of_images.mean(axis=0)
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-    painted = painter.generate([moved], num_steps=20, seed=SEED)
+    painted = painter.generate(imagegen.Conditions(moved), num_steps=20, seed=SEED)
     return imagegen.prompt_adherence(painted, attributes)
 
 

@@ -3,7 +3,7 @@
     python benchmarks/flowers_quality.py flowers-64 --num-images 1000
     python benchmarks/flowers_quality.py flowers-64-species --species --guidance-scale 3
     python benchmarks/flowers_quality.py flowers-64 --sampler ddpm --steps 128 --even-times \
-        --guiding-scale 1.1
+        --autoguidance-scale 1.1
 
 The model is a preset's name or the path of a `.keras` file. With `--species` it is told to paint
 those of the held-out photographs, and without it paints what it likes. Pictures come in batches of
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--even-times", action="store_true", help="not even log SNR")
     parser.add_argument("--species", action="store_true", help="prompts for those held out")
     parser.add_argument("--guidance-scale", type=float, default=1.0, help="for species")
-    parser.add_argument("--guiding-scale", type=float, help="away from the poorer network")
+    parser.add_argument("--autoguidance-scale", type=float, help="away from the poorer network")
     parser.add_argument("--features", choices=["species-64", "inception-v3"], default="species-64")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -52,8 +52,8 @@ def main() -> None:
     model = imagegen.DiffusionModel.from_preset(options.model)
     if not options.even_times:
         model.schedule = imagegen.EvenLogSNR(model.schedule)
-    if options.guiding_scale is not None:
-        model.guiding_scale = options.guiding_scale
+    if options.autoguidance_scale is not None:
+        model.autoguidance_scale = options.autoguidance_scale
     species = [held_out.names[label] for label in held_out.labels]
     generated = generate(model, options, species)
 

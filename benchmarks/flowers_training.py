@@ -107,7 +107,7 @@ class Measure(keras.callbacks.Callback):
             self.model.averaged,
             encoder=self.model.averaged_encoder,
             guiding_network=self.poorer,
-            guiding_scale=GUIDING_SCALE,
+            autoguidance_scale=GUIDING_SCALE,
             schedule=imagegen.EvenLogSNR(self.model.schedule),
             prediction=self.model.prediction,
         )

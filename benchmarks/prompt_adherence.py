@@ -107,7 +107,9 @@ def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> np.nda
         "a red flower with six petals and a white centre on a blue background",
     ]
     frames = imagegen.prompt_walk(model, ends, 22, seed=2)
-    conditions = [imagegen.walk(end, 22) for end in model.encode(ends)]
+    conditions = imagegen.Conditions(
+        *(imagegen.walk(end, 22) for end in model.encode_prompts(ends))
+    )
     fresh = model.generate(conditions, num_steps=NUM_STEPS, seed=2)
     print(f"change between frames: {change(frames) / change(fresh):.3f} of that under fresh noise")
     return first

@@ -46,15 +46,16 @@ def mean_change(frames: np.ndarray) -> float:
 
 def main() -> None:
     model = sd3.tiny()
-    embeddings = model.embeddings(PROMPTS[0])
-    conditions = [embeddings.positive, embeddings.positive_pooled]
+    conditions, nothing = model.encode_prompts(PROMPTS[0]), model.encode_prompts("")
     noise = np.random.default_rng(0).standard_normal((1, *model.sample_shape), "float32")
     options = {"guidance_scale": 7.0, "num_steps": STEPS}
     # Encoded before, for both loops.
-    encoded = {"negative_prompts": [embeddings.negative, embeddings.negative_pooled], **options}
+    encoded = {"negative_prompts": nothing, **options}
+    (positive, positive_pooled), (negative, negative_pooled) = conditions, nothing
+    embeddings = (positive, negative, positive_pooled, negative_pooled)
 
     theirs = step_by_step(model.backbone, embeddings, noise)
-    ours = model.sample(embeddings, noise=noise, **options)
+    ours = model.sample(conditions, noise=noise, **encoded)
     print(f"latents differ by at most {np.abs(ours - theirs).max():.0e}")
     model.generate(conditions, noise=noise, **encoded)
     # KerasHub's decoder is left out there, and is in here.
@@ -73,7 +74,8 @@ def main() -> None:
     print(f"100 steps for the first time: {first:.2f} s: nothing is compiled again")
 
     frames = imagegen.prompt_walk(model, PROMPTS, FRAMES, between=(0.5, 0.6), seed=0, **options)
-    way = [imagegen.walk(end, FRAMES, between=(0.5, 0.6)) for end in model.encode(PROMPTS)]
+    ends = model.encode_prompts(PROMPTS)
+    way = imagegen.Conditions(*(imagegen.walk(end, FRAMES, between=(0.5, 0.6)) for end in ends))
     fresh = model.generate(way, seed=0, **options)
     share = mean_change(frames) / mean_change(fresh)
     print(f"frames change {share:.3f} times as much as under fresh noise (claim: under 1/3)")

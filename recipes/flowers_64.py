@@ -220,7 +220,7 @@ def preset(
         encoder=model.averaged_encoder,
         prompt_dropout=0.15,
         guiding_network=guiding_network,
-        guiding_scale=1.5,
+        autoguidance_scale=1.5,
     )
 
 

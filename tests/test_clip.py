@@ -183,9 +183,9 @@ def test_the_tower_that_reads_is_an_encoder_of_a_diffusion_model():
     model.fit((IMAGES, tower.tokens(CAPTIONS)), batch_size=4, verbose=0)
     for old, new in zip(before, tower.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
-    (condition,) = model.encode("a red flower")
+    (condition,) = model.encode_prompts("a red flower")
     np.testing.assert_allclose(np.linalg.norm(condition), 1, rtol=1e-5)
-    pictures = model.generate([condition], num_steps=2, seed=0)
+    pictures = model.generate(imagegen.Conditions(condition), num_steps=2, seed=0)
     np.testing.assert_array_equal(pictures, model.generate("a red flower", num_steps=2, seed=0))
 
 

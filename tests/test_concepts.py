@@ -101,7 +101,7 @@ def test_the_vector_leaves_its_start_and_lowers_the_loss(learned):
     samples = ops.convert_to_tensor(np.tile(model.to_samples(pictures()), (40, 1, 1, 1)))
 
     def loss(word: str) -> float:
-        rows = [np.repeat(array, 120, axis=0) for array in model.encode(f"a {word} flower")]
+        rows = [np.repeat(array, 120, axis=0) for array in model.encode_prompts(f"a {word} flower")]
         conditions = [ops.convert_to_tensor(array) for array in rows]
         generator = keras.random.SeedGenerator(7)
         return float(model.loss_of(model.attempt(model.averaged, samples, conditions, generator)))
@@ -125,7 +125,9 @@ def test_a_model_keeps_its_word_when_it_is_saved(learned, tmp_path):
     model, *_ = learned
     model.save(tmp_path / "model.keras")
     copy = keras.saving.load_model(tmp_path / "model.keras")
-    for ours, theirs in zip(copy.encode("<spots>"), model.encode("<spots>"), strict=True):
+    for ours, theirs in zip(
+        copy.encode_prompts("<spots>"), model.encode_prompts("<spots>"), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -135,7 +135,7 @@ def test_guidance_is_one_call_of_twice_the_size(model, monkeypatch):
     )
     noisy = ops.convert_to_tensor(normal(0, 2, SIZE, SIZE, 3))
     guidance = model.guidance(NAMES, guidance_scale=1.0)
-    guided = ops.convert_to_numpy(model._guided(noisy, 0.6, guidance, 1.0))
+    guided = ops.convert_to_numpy(model._guided(guidance, 1.0)(noisy, 0.6))
     assert sizes == [4]
     pairs = zip(guidance.positive, guidance.negative, strict=True)
     both = denoise(ops.concatenate([noisy, noisy]), 0.6, [ops.concatenate(pair) for pair in pairs])
@@ -219,9 +219,9 @@ def test_scale_1_denoises_as_the_conditional_model_does(model):
     images, labels = pictures(2)
     noisy = ops.convert_to_tensor(model.to_samples(images))
     guidance = model.guidance(labels, guidance_scale=1.0)
-    alone = model.denoise(noisy, 0.7, model.encode(labels))
+    alone = model.denoise(noisy, 0.7, model.encode_prompts(labels))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(model._guided(noisy, 0.7, guidance, 1.0)),
+        ops.convert_to_numpy(model._guided(guidance, 1.0)(noisy, 0.7)),
         ops.convert_to_numpy(alone),
         atol=1e-5,
     )
@@ -269,10 +269,10 @@ def test_prompts_numbers_and_encoded_prompts_are_the_same(model):
     options = {"num_steps": 2, "seed": 0}
     expected = model.generate(["bright", "dark"], **options)
     np.testing.assert_array_equal(model.generate([1, 0], **options), expected)
-    encoded = model.encode(["bright", "dark"])
+    encoded = model.encode_prompts(["bright", "dark"])
     assert [array.shape for array in encoded] == [(2, 6)]
     np.testing.assert_array_equal(model.generate(encoded, **options), expected)
-    negative = model.generate(encoded, negative_prompts=model.encode(["", ""]), **options)
+    negative = model.generate(encoded, negative_prompts=model.encode_prompts(["", ""]), **options)
     np.testing.assert_array_equal(negative, expected)
     one = model.generate("bright", **options)
     np.testing.assert_allclose(one[0].astype(int), expected[0].astype(int), atol=1)
@@ -342,11 +342,11 @@ def test_a_condition_says_nothing_to_an_untrained_network():
 # The guiding network
 
 
-def autoguided_model(guiding_scale: float = 2.0) -> imagegen.DiffusionModel:
+def autoguided_model(autoguidance_scale: float = 2.0) -> imagegen.DiffusionModel:
     model = imagegen.DiffusionModel(
         imagegen.UNet(SIZE, [8], 1),
         guiding_network=imagegen.UNet(SIZE, [4], 1),
-        guiding_scale=guiding_scale,
+        autoguidance_scale=autoguidance_scale,
         prediction=imagegen.VelocityPrediction(),
     )
     for seed, network in enumerate((model.network, model.averaged, model.guiding_network)):
@@ -360,7 +360,7 @@ def autoguided_model(guiding_scale: float = 2.0) -> imagegen.DiffusionModel:
 def test_sampling_moves_away_from_the_guiding_network():
     model, generated = autoguided_model(), []
     for scale in (0, 1, 1.5):  # One program serves them all.
-        model.guiding_scale = scale
+        model.autoguidance_scale = scale
         generated.append(model.generate(2, num_steps=1, seed=0).astype(float))
     poor, plain, guided = generated
     inside = (guided > 0) & (guided < 255) & (poor > 0) & (poor < 255)
@@ -374,7 +374,7 @@ def test_sampling_moves_away_from_the_guiding_network():
 def test_editing_is_guided_too():
     model, images = autoguided_model(), pictures(2)[0]
     edited = imagegen.image_to_image(model, images, strength=0.5, num_steps=2, seed=0)
-    model.guiding_scale = 1.0
+    model.autoguidance_scale = 1.0
     other = imagegen.image_to_image(model, images, strength=0.5, num_steps=2, seed=0)
     assert (edited != other).any()
 
@@ -388,7 +388,7 @@ def test_training_and_denoising_leave_the_guiding_network_alone(tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     restored = keras.saving.load_model(path)
-    assert restored.guiding_scale == 2.0
+    assert restored.autoguidance_scale == 2.0
     for network in (model.guiding_network, restored.guiding_network):
         for one, other in zip(before, values(network), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -406,12 +406,12 @@ def test_the_guiding_network_rests_where_there_are_prompts():
     guidance = model.guidance(["dark", "dark"], "bright", 3.0)
     for prompts, is_guided in ((guidance, False), (None, True)):
         one, other = (
-            ops.convert_to_numpy(model._guided(noisy, 0.6, prompts, scale)) for scale in (1, 1.5)
+            ops.convert_to_numpy(model._guided(prompts, scale)(noisy, 0.6)) for scale in (1, 1.5)
         )
         assert (one != other).any() == is_guided
         if prompts is guidance:
             positive, negative = (
-                ops.convert_to_numpy(model.denoise(noisy, 0.6, model.encode([prompt] * 2)))
+                ops.convert_to_numpy(model.denoise(noisy, 0.6, model.encode_prompts([prompt] * 2)))
                 for prompt in ("dark", "bright")
             )
             np.testing.assert_allclose(other, positive + 2 * (positive - negative), atol=1e-5)
@@ -425,11 +425,11 @@ def test_the_guiding_network_rests_where_there_are_prompts():
     [
         (["grey"], {}, "`prompts`.*'grey'"),
         ([], {}, "at least one"),
-        (0, {}, "`prompts` must be an integer, at least 1"),
+        (0, {}, "`num_images` must be an integer, at least 1"),
         (["dark"] * 3, {"negative_prompts": ["bright"] * 2}, "`negative_prompts`.*3.*Received: 2"),
         (["dark"], {"guidance_scale": -1}, "`guidance_scale`"),
-        ([np.zeros((1, 5))], {}, r"`prompts`.*\(1, 5\)"),
-        ([np.full((1, 6), np.nan)], {}, "`prompts` must be finite"),
+        (imagegen.Conditions(np.zeros((1, 5))), {}, r"`prompts`.*\(1, 5\)"),
+        (imagegen.Conditions(np.full((1, 6), np.nan)), {}, "`prompts` must be finite"),
     ],
 )
 def test_prompts_that_cannot_be_painted_are_refused(model, prompts, options, message):

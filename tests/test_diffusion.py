@@ -336,9 +336,8 @@ def test_estimates_are_clipped_at_every_step():
     """A network that sees a clean sample far out of range is corrected before its next look."""
     model = imagegen.DiffusionModel(scaling_network(100), prediction=imagegen.ImagePrediction())
     model.normalizer.adapt(pictures(4)[:, :4, :4])
-    low, high = model._bounds()
-    steps = model._sample(1, None, 4, imagegen.DDIM(), 0, None, 1)
-    for noisy, clean in steps:
+    low, high = model.bounds
+    for noisy, clean in model.sample_steps(1, num_steps=4, seed=0):
         clean = ops.convert_to_numpy(clean)
         assert (clean >= low - 1e-5).all()
         assert (clean <= high + 1e-5).all()
@@ -425,7 +424,7 @@ def test_a_perfect_network_returns_the_only_picture_there_is():
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ({"prompts": 0}, "prompts"),
+        ({"prompts": 0}, "num_images"),
         ({"prompts": 1.5}, "prompts"),
         ({"num_steps": 0}, "num_steps"),
         ({"num_steps": 1001}, "num_steps"),

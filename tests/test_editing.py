@@ -1,5 +1,5 @@
 import imagegen
-from imagegen import editing, inversion
+from imagegen import inpainting, super_resolution
 from imagegen.samplers import Level, advance, levels
 
 import keras
@@ -82,7 +82,7 @@ def test_a_share_of_the_steps_is_taken(strength, monkeypatch):
 def test_between_nothing_and_everything_a_step_is_taken_and_a_step_is_left(strength, num_steps):
     taken = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODEL, "run", lambda *a, **k: taken.append(a[4] - a[3]) or iter(()))
+        patch.setattr(MODEL, "run", lambda *a, **k: taken.append(a[4] - a[3]) or iter([a[:2]]))
         imagegen.image_to_image(
             MODEL, random_pictures(1), strength=strength, num_steps=num_steps, seed=0
         )
@@ -170,7 +170,7 @@ def test_the_kept_part_is_put_in_place_with_the_noise_of_the_level():
     repaint = ops.convert_to_tensor(np.array([[False, True]]))
     now, after = (Level(*map(np.float32, level)) for level in ((0.5, 0.6, 0.8), (0.4, 0.5, 0.87)))
     one = ops.convert_to_tensor(1, "int32")
-    handed, _, _ = editing._RePaint(Still()).step(
+    handed, _, _ = imagegen.RePaint(Still()).step(
         None, ops.zeros_like(kept), now, after, (zero, zero, kept, repaint, one)
     )
     first, second = ops.convert_to_numpy(handed).T
@@ -200,7 +200,7 @@ def test_resampling_finds_what_belongs_to_the_kept_part():
         return signal_rate * ops.matmul(noisy, ops.matmul(ops.inv(spread), covariance))
 
     def repaint_with(num_resamplings: int) -> tuple[float, float]:
-        sampler = editing._RePaint(imagegen.DDPM())
+        sampler = imagegen.RePaint(imagegen.DDPM())
         integers = (3, 0, num_resamplings, 0, 50)
         seed, index, visits, start, stop = (
             ops.convert_to_tensor(number, "int32") for number in integers
@@ -242,7 +242,7 @@ def test_outpainting_paints_every_pixel_once(monkeypatch):
         assert (images[0, mask] == 0).all()
         return np.where(mask[..., None], 1, images)
 
-    monkeypatch.setattr(editing, "inpaint", paint)
+    monkeypatch.setattr(inpainting, "inpaint", paint)
     wide = imagegen.outpaint(MODEL, np.full((1, 20, 10, 3), 9, "uint8"), (8, 12, 15, 5), seed=0)
     painted = (wide == 1).all(axis=(0, 3))
     assert wide.shape[1:3] == painted.shape
@@ -269,7 +269,7 @@ def test_the_means_of_blocks_are_the_small_picture(small, seed):
 
 def test_the_model_paints_with_the_small_picture_in_mind(monkeypatch):
     """Before the last correction the means are right already, up to clipping and rounding."""
-    monkeypatch.setattr(editing, "_with_block_means", lambda images, small, factor: images)
+    monkeypatch.setattr(super_resolution, "_with_block_means", lambda images, small, factor: images)
     real = FLOWERS.generate(2, num_steps=20, seed=1)
     small = np.rint(block_means(real, 4)).astype("uint8")
     large = imagegen.super_resolve(FLOWERS, small, 4, num_steps=10, seed=0)
@@ -305,7 +305,7 @@ def test_the_step_backwards_undoes_ddims_step():
 
     now, after = Level(0.2, 0.3, 0.954), Level(0.4, 0.6, 0.8)
     noisy = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(5, 2)), "float32")
-    noisier, _, _ = inversion._Inversion(60).step(denoise, noisy, now, after, ())
+    noisier, _, _ = imagegen.InverseDDIM(60).step(denoise, noisy, now, after, ())
     back, _, _ = imagegen.DDIM().step(denoise, noisier, after, now, ())
     np.testing.assert_allclose(ops.convert_to_numpy(back), ops.convert_to_numpy(noisy), atol=1e-5)
 

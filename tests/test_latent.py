@@ -115,7 +115,7 @@ def test_guidance_of_scale_1_is_the_conditional_model(painter):
     images = painter.generate(["left", "right"], guidance_scale=1.0, num_steps=1, noise=noise)
     time, noise_rate, signal_rate = levels(painter.schedule, 1)[0]
     noisy = noise * np.hypot(noise_rate, signal_rate)
-    clean = painter.denoise(noisy, time, painter.encode(["left", "right"]))
+    clean = painter.denoise(noisy, time, painter.encode_prompts(["left", "right"]))
     expected = painter.to_images(clean)
     assert abs(images.astype(int) - expected).max() <= 1  # Compiled and eager rounding.
     guided = painter.generate(["left", "right"], guidance_scale=4.0, num_steps=1, noise=noise)
@@ -125,7 +125,9 @@ def test_guidance_of_scale_1_is_the_conditional_model(painter):
 def test_negative_prompts_and_embeddings_reach_the_model(painter):
     options = {"num_steps": 3, "seed": 0}
     plain = painter.generate(["left"], **options)
-    np.testing.assert_array_equal(painter.generate(painter.encode("left"), **options), plain)
+    np.testing.assert_array_equal(
+        painter.generate(painter.encode_prompts("left"), **options), plain
+    )
     assert (painter.generate(["left"], negative_prompts="right", **options) != plain).any()
     with pytest.raises(ValueError, match="Did you mean 'left'"):
         painter.generate("lift")
@@ -133,10 +135,10 @@ def test_negative_prompts_and_embeddings_reach_the_model(painter):
 
 def test_the_poorer_network_of_the_model_guides():
     painter = make_painter(guiding_network=make_network())
-    painter.guiding_scale = 1.0
-    assert painter.model.guiding_scale == 1
+    painter.model.autoguidance_scale = 1.0
+    assert painter.model.autoguidance_scale == 1
     images = painter.generate(2, num_steps=2, seed=0)
-    painter.guiding_scale = 3.0
+    painter.model.autoguidance_scale = 3.0
     assert (painter.generate(2, num_steps=2, seed=0) != images).any()
 
 
@@ -162,9 +164,9 @@ def test_a_latent_is_repainted_when_one_of_its_pixels_is(painter, monkeypatch):
     mask = np.zeros((SIZE, SIZE), bool)
     mask[0, 0] = mask[15, 7:9] = True
     states = []
-    monkeypatch.setattr(painter, "run", lambda *a, **k: states.append(a[1]) or iter(()))
+    monkeypatch.setattr(painter, "run", lambda *a, **k: states.append(a[1]) or iter([a[:2]]))
     imagegen.inpaint(painter, pictures(1), mask, num_steps=2, seed=0)
-    *_, kept, repaint = states[0]
+    _, _, kept, repaint, _ = states[0]
     expected = np.zeros((LATENT_SIZE, LATENT_SIZE), bool)
     expected[0, 0] = expected[3, 1:3] = True
     np.testing.assert_array_equal(ops.convert_to_numpy(repaint)[0, ..., 0], expected)

@@ -88,13 +88,11 @@ def test_pictures_are_those_of_keras_hub_whatever_was_called_before(
 ):
     noise = initial_noise(1, model.sample_shape, num_steps)
     expected = keras_hub_generate(noise, PROMPTS[:1], ["blue"], num_steps, 5.0)
-    embeddings = model.embeddings(PROMPTS[0], "blue")
-    latents = model.sample(embeddings, noise=noise, num_steps=num_steps, guidance_scale=5.0)
-    assert apart(model.decode(latents), expected) <= 1
-    images = model.generate(
-        PROMPTS[0], negative_prompts="blue", noise=noise, num_steps=num_steps, guidance_scale=5.0
-    )
-    np.testing.assert_array_equal(images, model.decode(latents))
+    options = {"noise": noise, "num_steps": num_steps, "guidance_scale": 5.0}
+    latents = model.sample(PROMPTS[0], negative_prompts="blue", **options)
+    assert apart(model.to_images(latents), expected) <= 1
+    images = model.generate({"prompts": PROMPTS[0], "negative_prompts": "blue"}, **options)
+    np.testing.assert_array_equal(images, model.to_images(latents))
     assert images.std() > 20, "the picture is blank"
 
 
@@ -131,12 +129,14 @@ def test_embeddings_are_those_of_keras_hub(model):
         for texts in (PROMPTS, ["blue"] * 2)
     ]
     expected = jax.jit(model.backbone.encode_text_step)(*tokens)
-    embeddings = model.embeddings(list(PROMPTS), "blue")
+    positive, positive_pooled = model.encode_prompts(list(PROMPTS))
+    negative, negative_pooled = model.encode_prompts(["blue"] * 2)
+    embeddings = (positive, negative, positive_pooled, negative_pooled)
     for ours, theirs in zip(embeddings, expected, strict=True):
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, ops.convert_to_numpy(theirs), atol=1e-5)
-    assert embeddings.positive.shape == (2, 154, 4096)
-    assert embeddings.positive_pooled.shape == (2, 24)
+    assert positive.shape == (2, 154, 4096)
+    assert positive_pooled.shape == (2, 24)
 
 
 def test_latents_of_pictures_are_the_means_of_keras_hubs(model, monkeypatch):
@@ -161,7 +161,7 @@ def reference(model):
         x = initial_noise(1, model.sample_shape, seed).astype("float64")
         last = 0.003 / 1.002
         sigmas = [3 * t / (1 + 2 * t) for t in np.linspace(1, last, num_steps)] + [0.0]
-        conditions = [model.encode(prompt), model.encode(negative)]
+        conditions = [tuple(model.encode_prompts(text)) for text in (prompt, negative)]
         for sigma, following in itertools.pairwise(sigmas):
             rates = np.full((1, 1), sigma, "float32")
             v = [np.asarray(velocity(x.astype("float32"), rates, c), "float64") for c in conditions]
@@ -188,13 +188,14 @@ def test_no_call_leaves_a_trace_in_a_later_one(model):
             )
             for image, prompt, seed in zip(images, prompts, seeds, strict=True):
                 latents = expected(prompt, "", seed, num_steps, scale)
-                assert apart(image, model.decode(latents)[0]) <= 1
+                assert apart(image, model.to_images(latents)[0]) <= 1
                 assert image.max() > 0
 
         @rule(prompt=st.sampled_from(PROMPTS), num_steps=steps, scale=scales, seed=seeds)
         def sample(self, prompt, num_steps, scale, seed):
             latents = model.sample(
-                model.embeddings(prompt, "blue"),
+                prompt,
+                negative_prompts=None if scale is None else "blue",
                 num_steps=num_steps,
                 guidance_scale=scale,
                 seed=seed,
@@ -216,7 +217,7 @@ def test_no_call_leaves_a_trace_in_a_later_one(model):
             )
             for frame, prompt in zip(frames, PROMPTS, strict=True):
                 latents = expected(prompt, "", seed, num_steps, scale)
-                assert apart(frame, model.decode(latents)[0]) <= 1
+                assert apart(frame, model.to_images(latents)[0]) <= 1
 
     few = settings(max_examples=8, stateful_step_count=6, deadline=None, derandomize=True)
     run_state_machine_as_test(Calls, settings=few)
@@ -279,7 +280,7 @@ def test_previews_end_in_the_picture(model):
     *_, (noisy, clean) = model.generate_steps(PROMPTS[:1], num_steps=4, seed=0)
     np.testing.assert_array_equal(noisy, model.generate(PROMPTS[:1], num_steps=4, seed=0))
     assert clean.shape == noisy.shape
-    steps = [latents for latents, _ in model.sample_steps(model.embeddings("a dog"), num_steps=4)]
+    steps = [latents for latents, _ in model.sample_steps("a dog", num_steps=4)]
     assert len(steps) == 4
 
 
@@ -288,23 +289,25 @@ def test_a_number_of_pictures_is_so_many_of_the_empty_prompt(model):
     np.testing.assert_array_equal(model.generate(2, num_steps=3, seed=0), expected)
     noisy = normal(0, 1, *model.sample_shape)
     clean = model.denoise(noisy, 0.5)
-    np.testing.assert_allclose(clean, model.denoise(noisy, 0.5, model.encode("")), atol=1e-6)
+    np.testing.assert_allclose(
+        clean, model.denoise(noisy, 0.5, model.encode_prompts("")), atol=1e-6
+    )
 
 
 def test_latents_of_nan_are_an_error_not_a_black_picture(model):
     with pytest.raises(FloatingPointError, match="not finite"):
-        model.decode(np.full((1, *model.sample_shape), np.nan, "float32"))
+        model.to_images(np.full((1, *model.sample_shape), np.nan, "float32"))
 
 
 def test_what_is_not_read_of_a_prompt_is_said(model):
     with pytest.warns(UserWarning, match=r"at most 75 tokens.*Received: 80 tokens"):
-        model.encode("dog " * 80)
+        model.encode_prompts("dog " * 80)
 
 
 @pytest.mark.parametrize("prompts", [[], [3], None, [None]])
 def test_what_is_no_prompt_is_refused(model, prompts):
     with pytest.raises((ValueError, TypeError)):
-        model.encode(prompts)
+        model.encode_prompts(prompts)
 
 
 # Editing and walking
@@ -333,7 +336,7 @@ def test_pictures_of_any_size_are_edited_in_the_middle(model):
 def test_strength_08_of_50_steps_takes_40(model, monkeypatch):
     starts = []
     monkeypatch.setattr(
-        sd3.StableDiffusion3, "run", lambda self, *a, **k: starts.append(a[3]) or iter(())
+        sd3.StableDiffusion3, "run", lambda self, *a, **k: starts.append(a[3]) or iter([a[:2]])
     )
     imagegen.image_to_image(model, pictures(1), strength=0.8, num_steps=50, seed=0)
     assert starts == [10]
@@ -344,7 +347,8 @@ def test_frames_of_a_walk_change_less_than_a_third_of_those_under_fresh_noise(mo
     # Two of nine frames from 0.5 to 0.6.
     part = (0.5, 0.5125)
     frames = imagegen.prompt_walk(model, PROMPTS, 2, between=part, **options)
-    way = [imagegen.walk(end, 2, between=part) for end in model.encode(PROMPTS)]
+    ends = model.encode_prompts(PROMPTS)
+    way = imagegen.Conditions(*(imagegen.walk(end, 2, between=part) for end in ends))
     fresh = model.generate(way, **options)
     assert 0 < mean_change(frames) < mean_change(fresh) / 3
 
@@ -386,11 +390,11 @@ def test_the_word_is_read_where_it_stands(model):
     token = _sd3_concepts._token(model, "sks")
     own = sd3.read_concept(model, "sks").vector
     ours = _sd3_concepts.conditions_with(model.backbone, own, token, tokens)
-    for part, expected in zip(ours, model.encode(["a sks dog", "a dog"]), strict=True):
+    for part, expected in zip(ours, model.encode_prompts(["a sks dog", "a dog"]), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(part), expected, atol=1e-5)
     other = own + normal(0, len(own))
     _, pooled = _sd3_concepts.conditions_with(model.backbone, other, token, tokens)
-    moved = np.abs(ops.convert_to_numpy(pooled) - model.encode(["a sks dog", "a dog"])[1])
+    moved = np.abs(ops.convert_to_numpy(pooled) - model.encode_prompts(["a sks dog", "a dog"])[1])
     assert moved[0].max() > 1e-2
     assert moved[1].max() < 1e-5
 

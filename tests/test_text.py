@@ -253,7 +253,7 @@ def test_a_model_of_text_trains_generates_and_survives_saving(tmp_path):
     copy = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(copy.generate(CAPTIONS, num_steps=3, seed=0), painted)
     np.testing.assert_array_equal(
-        copy.generate(copy.encode(CAPTIONS), num_steps=3, seed=0), painted
+        copy.generate(copy.encode_prompts(CAPTIONS), num_steps=3, seed=0), painted
     )
 
 

@@ -44,8 +44,8 @@ def test_a_closed_walk_comes_back_by_the_same_steps(model):
 
 def test_frames_cohere_where_fresh_noise_does_not(model):
     frames = imagegen.prompt_walk(model, NAMES, 8, num_steps=3, seed=3)
-    vectors = imagegen.walk(model.encode(NAMES)[0], 8)
-    fresh = model.generate([vectors], num_steps=3, seed=3)
+    vectors = imagegen.walk(model.encode_prompts(NAMES)[0], 8)
+    fresh = model.generate(imagegen.Conditions(vectors), num_steps=3, seed=3)
     assert differ(frames[1:], frames[:-1]) < differ(fresh[1:], fresh[:-1]) / 3
 
 

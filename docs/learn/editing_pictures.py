@@ -175,7 +175,7 @@ def show_source(function):
     return Markdown(f"```python\n{source}```")
 
 
-show_source(imagegen.editing._RePaint.step)
+show_source(imagegen.RePaint.step)
 
 # %% [markdown]
 # `visit` is one round. The first two lines go back from the next level to this one, with the noise
@@ -262,7 +262,7 @@ assert (wide[:, 32:96, 32:96] == two).all()
 # picture, and we correct the means of its blocks:
 
 # %%
-show_source(imagegen.editing._WithBlockMeans.step)
+show_source(imagegen.WithBlockMeans.step)
 
 # %% [markdown]
 # `known` is the small picture. Every block is moved up or down until its mean is right, and what
@@ -334,7 +334,7 @@ assert max(psnr(first), psnr(second)) < psnr(bicubic)
 # place we come to. So we guess that place, let the network look, guess better, and look again.
 
 # %%
-show_source(imagegen.inversion._Inversion.step)
+show_source(imagegen.InverseDDIM.step)
 
 # %% [markdown]
 # How well do we come back? The more steps, the closer the two sides of the equation are, and the

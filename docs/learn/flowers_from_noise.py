@@ -566,15 +566,15 @@ assert model.guiding_network.count_params() < model.network.count_params() / 5
 #
 # $$\hat x = \hat x_\text{poorer} + g \, (\hat x_\text{network} - \hat x_\text{poorer}).$$
 #
-# This is *autoguidance*. The model's attribute `guiding_scale` is $g$. At 1 the poorer network plays no
+# This is *autoguidance*. The model's attribute `autoguidance_scale` is $g$. At 1 the poorer network plays no
 # part. The rows below begin with the same noise:
 
 # %% alt="Six flowers in four rows. At a scale of 1 they are ragged; from 1.5 on, petals close up to whole flowers; at 3 outlines are hard, and there are patterns of dots."
-own_scale = model.guiding_scale
+own_scale = model.autoguidance_scale
 rows, scales = [], [1.0, 1.5, 2.0, 3.0]
-for model.guiding_scale in scales:
+for model.autoguidance_scale in scales:
     rows.append(model.generate(6, seed=11))
-model.guiding_scale = own_scale
+model.autoguidance_scale = own_scale
 titles = [f"g = {scale:g}" for scale in scales for _ in range(6)]
 imagegen.show(np.concatenate(rows), titles=titles, columns=6)
 

@@ -18,9 +18,9 @@ import imagegen
 import numpy as np
 
 model = imagegen.DiffusionModel.from_preset("flowers-64")
-own_scale, model.guiding_scale = model.guiding_scale, 1.1
+own_scale, model.autoguidance_scale = model.autoguidance_scale, 1.1
 meadow = model.generate(64, num_steps=64, sampler=imagegen.DDPM(), seed=2026)
-model.guiding_scale = own_scale
+model.autoguidance_scale = own_scale
 imagegen.show(meadow, columns=8)
 
 # %% [markdown]
@@ -73,10 +73,12 @@ assert all(name in gardener.encoder.names for name in species)
 # no species at all. We walk around a circle of four, always from the same noise.
 
 # %%
-(vectors,) = gardener.encode(["sunflower", "passion flower", "hibiscus", "oxeye daisy"])
+(vectors,) = gardener.encode_prompts(["sunflower", "passion flower", "hibiscus", "oxeye daisy"])
 around = imagegen.walk(vectors, 48, closed=True).astype("float32")
 soil = np.repeat(imagegen.samplers.initial_noise(1, (64, 64, 3), seed=8), 48, axis=0)
-metamorphosis = gardener.generate([around], guidance_scale=3.0, noise=soil, seed=0, **sampling)
+metamorphosis = gardener.generate(
+    imagegen.Conditions(around), guidance_scale=3.0, noise=soil, seed=0, **sampling
+)
 imagegen.Animation(
     metamorphosis,
     alt="One flower becomes another species, and another",

@@ -549,10 +549,10 @@ assert best_with_four == "DPM-Solver++(2M), even log SNR"
 
 # %% alt="Two rows of eight flowers, one of each kind. In both some are heaps of petals."
 in_12 = painted["DPM-Solver++(2M), even log SNR"][:8]
-model.schedule, own_scale = even_times, model.guiding_scale
-model.guiding_scale = 1.1
+model.schedule, own_scale = even_times, model.autoguidance_scale
+model.autoguidance_scale = 1.1
 in_64 = model.generate(8, num_steps=64, sampler=imagegen.DDPM(), seed=1)
-model.guiding_scale = own_scale
+model.autoguidance_scale = own_scale
 imagegen.show(np.concatenate([in_12, in_64]), columns=8, scale=2)
 
 # %% [markdown]

@@ -119,11 +119,10 @@ assert noisiest == {"no shift": 13, "Stable Diffusion 3": 19}
 # We compare latents, which are what sampling works on, with those of 400 steps.
 
 # %% tags=["fold"] alt="Log-log plot of the distance to the limit against 5, 10, 20 and 40 steps. The line falls, about as steeply as a dashed line of one over the number of steps."
-embeddings = model.embeddings(prompt)
-limit = model.sample(embeddings, num_steps=400, seed=0)
+limit = model.sample(prompt, num_steps=400, seed=0)
 counts = np.array([5, 10, 20, 40])
 distances = [
-    np.linalg.norm(model.sample(embeddings, num_steps=int(count), seed=0) - limit)
+    np.linalg.norm(model.sample(prompt, num_steps=int(count), seed=0) - limit)
     / np.linalg.norm(limit)
     for count in counts
 ]
@@ -149,32 +148,33 @@ assert (ratios < 0.75).all()
 # ## Taken apart
 #
 # `generate` does three things, and each can be done alone. First, prompts become *embeddings*. Two CLIP text
-# encoders read each prompt, and the result is four tensors:
+# encoders read each prompt. The result is two tensors for the prompt, and two for the negative prompt:
 
 # %%
-embeddings = model.embeddings(prompt, "blue color")
-for name, tensor in embeddings._asdict().items():
-    print(f"{name:16}", tensor.shape)
+positive = model.encode_prompts(prompt)
+negative = model.encode_prompts("blue color")
+sequence, pooled = positive
+print("sequence", sequence.shape, "pooled", pooled.shape)
 
 # %% tags=["hide"]
-assert embeddings.positive.shape == (1, 154, 4096) == embeddings.negative.shape
-assert embeddings.positive_pooled.shape == embeddings.negative_pooled.shape
-assert embeddings.positive_pooled.shape[1] == (2048 if preset else 24)
+assert sequence.shape == (1, 154, 4096) == negative[0].shape
+assert pooled.shape == negative[1].shape == (1, 2048 if preset else 24)
 
 # %% [markdown]
-# - `positive` and `negative` have one vector for each of 154 places. The first 77 are the prompt's tokens.
+# - The sequence has one vector for each of 154 places. The first 77 are the prompt's tokens.
 #   The other half belongs to a third encoder, T5. KerasHub's presets leave it out to save memory, and
 #   it is filled with zeros. In the vectors of 4096 numbers both CLIP encoders stand side by side, and zeros
 #   after them, to the width of T5.
-# - `positive_pooled` and `negative_pooled` are one vector for the whole prompt: 768 numbers of the one
+# - The pooled vector is one for the whole prompt: 768 numbers of the one
 #   encoder and 1280 of the other, 2048 in all. The tiny model has 8 and 16.
 #
 # Second, noise becomes latents. They have an eighth of the picture's height and width, and 16 channels.
 # Third, the autoencoder's decoder turns latents into a picture.
 
 # %%
-latents = model.sample(embeddings, guidance_scale=7.0, num_steps=28, seed=0)
-images = model.decode(latents)
+sampling = {"negative_prompts": negative, "guidance_scale": 7.0, "num_steps": 28, "seed": 0}
+latents = model.sample(positive, **sampling)
+images = model.to_images(latents)
 print("latents", latents.shape, "pictures", images.shape, images.dtype)
 
 # %% tags=["hide"]
@@ -190,7 +190,7 @@ np.testing.assert_array_equal(images, whole)
 # $$\hat x = x_t - n_t\, v(x_t, t)$$
 
 # %% tags=["fold"] alt="Two panels against the noise rate. Left: how far the clean estimate is from the final latents, falling to zero. Right: the lengths of the noisy latents and of the estimate."
-steps = list(model.sample_steps(embeddings, num_steps=28, seed=0))
+steps = list(model.sample_steps(positive, **sampling))
 rates = imagegen.samplers.levels(model.schedule, 28)[:29, 1]
 noisy, clean = (np.stack(part)[:, 0].reshape(28, -1) for part in zip(*steps, strict=True))
 
@@ -232,15 +232,15 @@ np.testing.assert_allclose(noisy[-1], clean[-1], atol=1e-5)
 groups = ["a red fox", "oil painting", "art deco", "at dawn"]
 others = ["a grey owl", "pencil sketch", "pop art", "at noon"]
 names = ["subject", "medium", "style", "light"]
-whole = model.embeddings(", ".join(groups))
+sequence, pooled = model.encode_prompts(", ".join(groups))
 changed = []
 for number, other in enumerate(others):
     exchanged = [*groups[:number], other, *groups[number + 1 :]]
-    changed.append(model.embeddings(", ".join(exchanged)))
+    changed.append(model.encode_prompts(", ".join(exchanged)))
 
 # %% tags=["fold"] alt="Left: a map of four word groups by token place; a group changes nothing before the place where it stands, and everything after it. Right: bars of how much each group changes the pooled vector."
-moved = np.array([np.linalg.norm(one.positive[0] - whole.positive[0], axis=1) for one in changed])
-sizes = np.linalg.norm(whole.positive[0], axis=1)
+moved = np.array([np.linalg.norm(other[0] - sequence[0], axis=1) for (other, _) in changed])
+sizes = np.linalg.norm(sequence[0], axis=1)
 num_read = int((sizes > 0).sum())
 shares = moved[:, :num_read] / sizes[:num_read]
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(3, 1))
@@ -248,10 +248,9 @@ picture = axes[0].imshow(shares, aspect="auto", cmap="magma", interpolation="nea
 axes[0].set(xlabel="place of the token", yticks=range(4), title="change of each vector, relative")
 axes[0].set_yticklabels(names)
 figure.colorbar(picture, ax=axes[0])
-pooled = np.array(
-    [np.linalg.norm(one.positive_pooled - whole.positive_pooled) for one in changed]
-) / np.linalg.norm(whole.positive_pooled)
-axes[1].barh(names, pooled)
+changes = np.array([np.linalg.norm(other - pooled) for (_, other) in changed])
+changes /= np.linalg.norm(pooled)
+axes[1].barh(names, changes)
 axes[1].invert_yaxis()
 axes[1].set(title="pooled vector", xlabel="change, relative")
 plt.show()
@@ -264,7 +263,7 @@ for name, place in zip(names, first, strict=True):
 # %% tags=["hide"]
 assert 0 < first[0] < first[1] < first[2] < first[3]
 assert (shares[np.arange(4), np.array(first) - 1] < 1e-5).all()
-assert (pooled > 0.01).all()
+assert (changes > 0.01).all()
 
 # %% [markdown]
 # CLIP reads from left to right. A group of words changes the vectors from its own place on, and none
@@ -286,7 +285,7 @@ prompts = [
     "A friendly dog looking up in a field of flowers",
     "A horrifying, tentacled creature hovering over a field of flowers",
 ]
-sequences, pooled = model.encode(prompts)
+sequences, pooled = model.encode_prompts(prompts)
 noises = imagegen.samplers.initial_noise(2, model.sample_shape, 0)
 
 # %% tags=["fold"] alt="Three panels of length along the way from 0 to 1, for sequences, pooled vectors and noise. Slerp stays level; lerp sags, most of all for noise, to about 0.7."

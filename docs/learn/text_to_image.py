@@ -86,7 +86,7 @@ except ValueError as error:
 # words, a *sequence*, and one for the whole sentence, which is the one at "end":
 
 # %%
-sequence, sentence = model.encode("a red flower with five petals on a blue background")
+sequence, sentence = model.encode_prompts("a red flower with five petals on a blue background")
 print(sequence.shape, sentence.shape)
 
 # %% [markdown]
@@ -107,7 +107,7 @@ words = prompt.split()
 flower = imagegen.draw_flowers([imagegen.FlowerAttributes(5, "red", "yellow", "blue")])
 noise = np.random.default_rng(0).standard_normal(flower.shape)
 noisy = ((model.to_samples(flower) + noise) * np.sqrt(0.5)).astype("float32")
-inputs = [noisy, np.full((1, 1, 1, 1), np.sqrt(0.5), "float32"), *model.encode(prompt)]
+inputs = [noisy, np.full((1, 1, 1, 1), np.sqrt(0.5), "float32"), *model.encode_prompts(prompt)]
 (*_, maps) = model.averaged.attention_maps(inputs)
 maps = np.asarray(maps)[0]
 
@@ -412,7 +412,8 @@ def change(film):
     return abs(film[1:].astype("float32") - film[:-1].astype("float32")).mean()
 
 
-conditions = [imagegen.walk(end, 24)[:8] for end in model.encode(ends)]
+ends = model.encode_prompts(ends)
+conditions = imagegen.Conditions(*(imagegen.walk(end, 24)[:8] for end in ends))
 flicker = model.generate(conditions, seed=2)
 print(f"one noise: {change(frames[:8]):.1f}   fresh noise: {change(flicker):.1f}")
 
@@ -495,7 +496,7 @@ import keras
 
 photographer = imagegen.DiffusionModel.from_preset("flowers-64-species")
 names = photographer.encoder.names
-(table,) = photographer.encode(names)
+(table,) = photographer.encode_prompts(names)
 templates = ["{}", "a photo of {}", "a flower called {}"]
 with_article = [f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names]
 read, unread = [], []
@@ -527,7 +528,7 @@ for kind, pairs in {"it read": read, "it never read": unread}.items():
 # %% alt="Three rows of eight flowers: sunflowers, roses and passion flowers, as a model of photographs paints them."
 asked = ["a photo of a sunflower", "a photo of a rose", "a photo of a passion flower"]
 vectors = reader.predict(tokenizer.tokens(asked), verbose=0)
-photographs = photographer.generate([vectors.repeat(8, axis=0)], seed=7)
+photographs = photographer.generate(imagegen.Conditions(vectors.repeat(8, axis=0)), seed=7)
 imagegen.show(photographs, columns=8)
 
 # %% tags=["hide"]

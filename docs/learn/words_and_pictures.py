@@ -434,7 +434,10 @@ originals = images[8:12]
 shown = []
 for original in originals:
     embedding = in_the_place_of_words(clip.embed_images(original[None]))
-    shown += [original, *painter.generate([embedding.repeat(5, axis=0)], num_steps=15, seed=1)]
+    shown += [
+        original,
+        *painter.generate(imagegen.Conditions(embedding.repeat(5, axis=0)), num_steps=15, seed=1),
+    ]
 imagegen.show(np.stack(shown), columns=6, scale=3)
 
 # %% [markdown]
@@ -452,7 +455,7 @@ conditions = {
 }
 kept = {
     name: imagegen.prompt_adherence(
-        painter.generate([vectors], num_steps=10, seed=1), attributes[:48]
+        painter.generate(imagegen.Conditions(vectors), num_steps=10, seed=1), attributes[:48]
     )
     for name, vectors in conditions.items()
 }

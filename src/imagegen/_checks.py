@@ -20,8 +20,9 @@ def check_number(
 ) -> float:
     """Returns `value` as a float, or raises when it is no finite number in the range."""
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        # What can be read as a number is none yet: "3" is a string.
+        number = np.nan if isinstance(value, str | bytes | bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not np.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(

@@ -2,35 +2,19 @@
 
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from imagegen._jit import compiled
 from imagegen._sd3_schedule import SD3Schedule
-from imagegen.generation import ImageGenerator
+from imagegen.conditioning import Conditions
+from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.guidance import Guidance
 from imagegen.images import to_uint8
-from imagegen.predictions import FlowPrediction
-from imagegen.samplers import Euler, Sampler
+from imagegen.samplers import Euler
 
 import numpy as np
 from keras import ops
-
-
-class Embeddings(NamedTuple):
-    """What two prompts become before the network sees them.
-
-    Attributes:
-        positive: The prompt, a vector for each token: float32 `(num_prompts, 154, 4096)`. The first
-            77 are those of both CLIP text encoders, the others of T5, or zeros without it.
-        negative: The same of the negative prompt.
-        positive_pooled: The prompt as a whole: float32 `(num_prompts, 2048)`.
-        negative_pooled: The same of the negative prompt.
-    """
-
-    positive: np.ndarray
-    negative: np.ndarray
-    positive_pooled: np.ndarray
-    negative_pooled: np.ndarray
 
 
 class StableDiffusion3(ImageGenerator):
@@ -68,8 +52,7 @@ class StableDiffusion3(ImageGenerator):
     """
 
     value_range = (0, 255)
-    fits_pictures = True
-    prediction = FlowPrediction()
+    accepts_any_size = True
 
     def __init__(self, task: Any):
         self.task = task
@@ -78,111 +61,16 @@ class StableDiffusion3(ImageGenerator):
         self.sample_shape = tuple(self.backbone.latent_shape[1:])
 
     @property
+    def sampling(self) -> SamplingOptions:
+        """28 steps of Euler's method, guided at a scale of 7, as the model was published."""
+        return {"guidance_scale": 7.0, "num_steps": 28, "sampler": Euler()}
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """The shape of a picture, `(height, width, 3)`."""
         return tuple(self.backbone.image_shape)
 
-    def generate(
-        self,
-        prompts: Any,
-        *,
-        negative_prompts: Any = None,
-        guidance_scale: float | None = 7.0,
-        guidance_rescale: float = 0.0,
-        num_steps: int = 28,
-        sampler: Sampler = Euler(),
-        seed: int | Sequence[int] | None = None,
-        noise: Any = None,
-    ) -> np.ndarray:
-        """Paints what prompts say: `ImageGenerator.generate` with the defaults of this model.
-
-        Args:
-            prompts: A prompt, several, one a picture, or what `encode` returned. A number is so
-                many pictures of the empty prompt, without guidance.
-            negative_prompts: What the pictures shall not show, one prompt for all or one a picture.
-            guidance_scale: How firmly prompts are followed. `None` is for turbo models, which
-                learned to do without, and takes half of the time.
-            guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to
-                1.
-            num_steps: Steps from noise to picture.
-            sampler: How a step is taken.
-            seed: A non-negative integer, or one for each prompt. `None` draws one from Keras's
-                global random state.
-            noise: Standard normal noise to start from, `(num_images, *sample_shape)`.
-
-        Returns:
-            uint8 pictures `(num_images, height, width, 3)`.
-
-        Raises:
-            ValueError: If an argument is out of range.
-            FloatingPointError: If the network gives NaN or infinity.
-        """
-        return super().generate(
-            prompts,
-            negative_prompts=negative_prompts,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            num_steps=num_steps,
-            sampler=sampler,
-            seed=seed,
-            noise=noise,
-        )
-
-    def generate_steps(
-        self,
-        prompts: Any,
-        *,
-        guidance_scale: float | None = 7.0,
-        num_steps: int = 28,
-        sampler: Sampler = Euler(),
-        **options: Any,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Paints as `generate` does, and yields every step of the way, as pictures.
-
-        Args:
-            prompts: A prompt or several, as `generate` takes them.
-            guidance_scale: How firmly prompts are followed, as for `generate`.
-            num_steps: Steps from noise to picture.
-            sampler: How a step is taken.
-            **options: Those of `generate`, `noise` aside.
-
-        Yields:
-            After each step, the noisy pictures, and the clean ones that the network saw in the
-            noisier ones before.
-        """
-        return super().generate_steps(
-            prompts,
-            guidance_scale=guidance_scale,
-            num_steps=num_steps,
-            sampler=sampler,
-            **options,
-        )
-
-    def embeddings(self, prompts: Any, negative_prompts: Any = "") -> Embeddings:
-        """Returns the four tensors that tell the network what to paint, by name.
-
-        Args:
-            prompts: A prompt or several.
-            negative_prompts: What the pictures shall not show: one prompt for all or one a picture.
-
-        Returns:
-            `Embeddings`, one row a prompt.
-
-        Example:
-            ```python
-            from imagegen import sd3
-
-            embeddings = sd3.tiny().embeddings("a dog", "blue color")
-            assert embeddings.positive.shape == (1, 154, 4096)
-            ```
-        """
-        positive = self.encode(prompts)
-        negative = self.encode(negative_prompts)
-        if len(negative[0]) == 1:
-            negative = [np.repeat(array, len(positive[0]), axis=0) for array in negative]
-        return Embeddings(positive[0], negative[0], positive[1], negative[1])
-
-    def encode(self, prompts: Any) -> list[np.ndarray]:
+    def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become, as all that takes prompts takes it.
 
         Args:
@@ -197,74 +85,20 @@ class StableDiffusion3(ImageGenerator):
             raise ValueError(f"`prompts` must be one string or more. Received: {prompts!r}")
         # One at a time: what is compiled serves any number of prompts.
         rows = [self._encode_text(self.tokens(prompt)) for prompt in prompts]
-        return [
-            np.concatenate([ops.convert_to_numpy(ops.cast(row[part], "float32")) for row in rows])
-            for part in (0, 2)
-        ]
-
-    def sample_steps(
-        self,
-        embeddings: Embeddings,
-        *,
-        guidance_scale: float | None = 7.0,
-        num_steps: int = 28,
-        sampler: Sampler = Euler(),
-        seed: int | Sequence[int] | None = None,
-        noise: Any = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Turns noise into latents, and yields every step of the way.
-
-        Args:
-            embeddings: What to paint: what `embeddings` returned.
-            guidance_scale: How firmly prompts are followed. `None` leaves the negative ones aside.
-            num_steps: Steps from noise to latents.
-            sampler: How a step is taken.
-            seed: A non-negative integer, or one for each prompt. `None` draws one from Keras's
-                global random state.
-            noise: Standard normal noise to start from, in the place of noise drawn from the seed.
-
-        Yields:
-            After each step, the noisy latents, and the clean ones that the network saw in the
-            noisier ones before: float32 `(num_prompts, *sample_shape)`. `decode` shows both.
-        """
-        positive, negative, positive_pooled, negative_pooled = embeddings
-        guidance = self.guidance(
-            [positive, positive_pooled],
-            None if guidance_scale is None else [negative, negative_pooled],
-            guidance_scale,
+        return Conditions(
+            *(
+                np.concatenate(
+                    [ops.convert_to_numpy(ops.cast(row[part], "float32")) for row in rows]
+                )
+                for part in (0, 2)
+            )
         )
-        count = len(guidance.positive[0])
-        for step in self._sample(count, guidance, num_steps, sampler, seed, noise, 1):
-            noisy, clean = map(ops.convert_to_numpy, step)
-            yield noisy, clean
 
-    def sample(self, embeddings: Embeddings, **options: Any) -> np.ndarray:
-        """Turns noise into latents.
-
-        Args:
-            embeddings: What to paint: what `embeddings` returned.
-            **options: Those of `sample_steps`.
-
-        Returns:
-            Clean latents, float32 `(num_prompts, *sample_shape)`.
-
-        Example:
-            ```python
-            from imagegen import sd3
-
-            model = sd3.tiny()
-            latents = model.sample(model.embeddings("a dog"), num_steps=4, seed=0)
-            images = model.decode(latents)
-            ```
-        """
-        *_, (latents, _) = self.sample_steps(embeddings, **options)
-        return latents
-
-    def decode(self, latents: Any) -> np.ndarray:
+    def to_images(self, samples: Any) -> np.ndarray:
         """Turns latents into pictures.
 
         Args:
-            latents: float32 `(num_images, *sample_shape)`.
+            samples: Latents, float32 `(num_images, *sample_shape)`.
 
         Returns:
             uint8 pictures `(num_images, height, width, 3)`.
@@ -273,7 +107,7 @@ class StableDiffusion3(ImageGenerator):
             FloatingPointError: If there is NaN or infinity in a picture.
         """
         # One at a time: at full size the decoder takes the most memory.
-        latents = ops.convert_to_numpy(latents)
+        latents = ops.convert_to_numpy(samples)
         pictures = np.concatenate(
             [ops.convert_to_numpy(self._decode(row[None])) for row in latents]
         )
@@ -283,10 +117,6 @@ class StableDiffusion3(ImageGenerator):
                 "In float16, take dtype='bfloat16' instead."
             )
         return to_uint8(pictures, value_range=(-1, 1))
-
-    def to_images(self, samples: Any) -> np.ndarray:
-        """Turns latents into pictures: another name for `decode`, the one that all models have."""
-        return self.decode(samples)
 
     def to_samples(self, images: Any) -> np.ndarray:
         """Turns pictures into latents, those that the autoencoder finds most likely.
@@ -306,7 +136,8 @@ class StableDiffusion3(ImageGenerator):
         Args:
             noisy: Noisy latents `(batch, *sample_shape)`.
             time: The diffusion time in `[0, 1]`, a scalar or one a sample.
-            conditions: What `encode` returned for one prompt a sample. `None` is the empty prompt.
+            conditions: What `encode_prompts` returned for one prompt a sample. `None` is the empty
+                prompt.
 
         Returns:
             Clean latents, float32 of the shape of `noisy`.
@@ -314,7 +145,7 @@ class StableDiffusion3(ImageGenerator):
         noisy = ops.convert_to_tensor(noisy, "float32")
         count = ops.shape(noisy)[0]
         if conditions is None:
-            conditions = [np.repeat(array, count, axis=0) for array in self.encode("")]
+            conditions = [np.repeat(array, count, axis=0) for array in self.encode_prompts("")]
         times = ops.reshape(ops.convert_to_tensor(time, "float32"), (-1, 1))
         noise_rates, _ = self.schedule(ops.broadcast_to(times, (count, 1)))
         velocity = self.velocity(noisy, noise_rates, conditions)
@@ -327,7 +158,7 @@ class StableDiffusion3(ImageGenerator):
         Args:
             noisy: Noisy latents `(batch, *sample_shape)`.
             noise_rates: How much of them is noise, `(batch, 1)`.
-            conditions: What `encode` returned for one prompt a sample.
+            conditions: What `encode_prompts` returned for one prompt a sample.
         """
         names = ("latent", "context", "pooled_projection", "timestep")
         values = (noisy, *conditions, self.backbone.num_train_timesteps * noise_rates)
@@ -335,20 +166,18 @@ class StableDiffusion3(ImageGenerator):
         inputs = dict(zip(names, tensors, strict=True))
         return ops.cast(self.backbone.diffuser(inputs, training=False), "float32")
 
-    def run(self, noisy: Any, *arguments: Any, **options: Any) -> Iterator[tuple[Any, Any]]:
-        """Takes steps of sampling, as `ImageGenerator.run` does; without guidance, of nothing."""
-        if options.get("guidance") is None:
-            options["guidance"] = self.guidance("", guidance_scale=None, num_images=len(noisy))
-        return super().run(noisy, *arguments, **options)
-
-    def _condition_shapes(self) -> list[tuple[int, ...]]:
-        return self._shapes
+    def guidance_of_nothing(self, num_images: int) -> Guidance:
+        """Returns how to sample without prompts: with the empty one, and without guidance."""
+        return self.guidance("", guidance_scale=None, num_images=num_images)
 
     @functools.cached_property
-    def _shapes(self) -> list[tuple[int, ...]]:
-        return [array.shape[1:] for array in self.encode("")]
+    def condition_shapes(self) -> list[tuple[int, ...]]:  # type: ignore[override]
+        """The shapes of what `encode_prompts` returns, for one prompt."""
+        return [array.shape[1:] for array in self.encode_prompts("")]
 
-    def _variables(self) -> list[Any]:
+    @property
+    def variables_read(self) -> list[Any]:
+        """Every variable that `denoise` reads: those of the transformer."""
         return self.backbone.diffuser.variables
 
     def tokens(self, prompt: str) -> dict[str, Any]:

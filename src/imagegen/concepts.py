@@ -104,7 +104,7 @@ def add_concept(model: Any, concept: Concept) -> None:
         encoder = imagegen.TextEncoder(tokenizer, 4)
         model = imagegen.DiffusionModel(network, encoder=encoder)
         imagegen.add_concept(model, imagegen.Concept("<spots>", np.ones(4, "float32")))
-        vectors = model.encode("a <spots> flower")
+        vectors = model.encode_prompts("a <spots> flower")
         ```
     """
     encoders = _encoders(model)
@@ -207,7 +207,7 @@ def learn_concept(
     tokens = trial.tokens([caption for _, caption in pairs])
 
     learner = _WordLearner(
-        _reader(model), token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
+        model.diffusion_model(), token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
     )
     chosen = np.random.default_rng(seed).integers(len(pairs), size=(num_steps, batch_size))
     which = np.array([index for index, _ in pairs])
@@ -306,13 +306,8 @@ def captioned(
     return list(enumerate(prompts))
 
 
-def _reader(model: Any) -> Any:
-    """The model itself, or the one that works on its latents."""
-    return getattr(model, "model", model)
-
-
 def _encoders(model: Any) -> list[Any]:
-    reader = _reader(model)
+    reader = model.diffusion_model() if hasattr(model, "diffusion_model") else None
     encoders = [getattr(reader, "encoder", None), getattr(reader, "averaged_encoder", None)]
     if not all(hasattr(encoder, "word_vectors") for encoder in encoders):
         raise ValueError(

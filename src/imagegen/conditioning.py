@@ -1,8 +1,8 @@
-"""What a diffusion model is told beside the noise: the names of classes, and how firmly."""
+"""What a diffusion model is told beside the noise, such as the names of classes."""
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol, Self
 
 from imagegen._checks import check_integer
 
@@ -11,13 +11,80 @@ import numpy as np
 from keras import ops
 
 
+class Conditions(tuple[Any, ...]):
+    """What prompts become before a network sees them.
+
+    It is a tuple of arrays `(num_prompts, ...)`, one for each further input of the network. What
+    takes prompts takes it, too: that is how prompts are mixed.
+
+    Args:
+        *arrays: The arrays, all with a row for each prompt.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64-species")
+        (vectors,) = model.encode_prompts(["rose", "sunflower"])
+        between = imagegen.Conditions(vectors.mean(axis=0, keepdims=True))
+        image = model.generate(between, num_steps=4, seed=0)
+        ```
+    """
+
+    def __new__(cls, *arrays: Any) -> Self:
+        return super().__new__(cls, arrays)
+
+
+class PromptEncoder(Protocol):
+    """What turns prompts into conditions: any Keras layer with these three parts.
+
+    A prompt can be a string, a number or a picture: `tokens` alone knows, and says what can't be
+    one. What it returns, and the shape and type of that, is the encoder's own affair. It may also
+    be a tuple of arrays, for prompts that have several parts.
+
+    Attributes:
+        empty: The tokens of the empty prompt, without the batch axis: an array of the shape and
+            type of one row of `tokens`, or a tuple of them.
+
+    Example:
+        ```python
+        import imagegen
+        import keras
+        import numpy as np
+
+        class SmallPicture(keras.layers.Layer):
+            "Tells a network what the picture looks like in small."
+
+            empty = np.zeros((4, 4, 3), "float32")
+
+            def tokens(self, prompts):
+                return np.stack([self.empty if isinstance(one, str) else one for one in prompts])
+
+            def call(self, tokens):
+                return keras.layers.UpSampling2D(2)(tokens)
+        ```
+    """
+
+    empty: Any
+
+    def tokens(self, prompts: Sequence[Any] | np.ndarray) -> Any:
+        """Returns prompts as arrays `(num_prompts, ...)`. `""` is the empty prompt.
+
+        Raises:
+            ValueError: If a prompt can't be read.
+        """
+
+    def __call__(self, tokens: Any, training: bool = False) -> Any:
+        """Returns what the network is told: a tensor `(batch, ...)`, or a list of them."""
+
+
 @keras.saving.register_keras_serializable("imagegen")
 class LabelEncoder(keras.layers.Layer):
     """Turns the names of classes into vectors that a network can be conditioned on.
 
     Every name has a vector, and so has the empty name `""`, which stands for "anything". The
     vectors are learned together with the denoising network. This is the simplest encoder that a
-    `DiffusionModel` takes. Any other has the same three parts: `tokens`, `empty` and `call`.
+    `DiffusionModel` takes. Any other has the parts of `PromptEncoder`.
 
     Args:
         names: The names of the classes, all different. Class i has the i-th name.
@@ -107,87 +174,3 @@ class LabelEncoder(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"names": list(self.names), "dim": self.dim}
-
-
-class Guidance(NamedTuple):
-    """What pictures shall show, and what not.
-
-    Attributes:
-        positive: What the encoder made of the prompts, tensors `(num_images, ...)`, one for each
-            further input of the network.
-        negative: The same of the negative prompts, or `None` where nothing is moved away from.
-        scale: The guidance scale, a scalar tensor.
-        rescale: How much of the contrast that guidance adds is taken back, a scalar tensor.
-    """
-
-    positive: tuple[Any, ...]
-    negative: tuple[Any, ...] | None = None
-    scale: Any = None
-    rescale: Any = None
-
-
-def guide(positive: Any, negative: Any, scale: Any) -> Any:
-    r"""Moves an estimate away from another one: classifier-free guidance, and autoguidance.
-
-    $$\hat x = \hat x_+ + (w - 1) (\hat x_+ - \hat x_-)$$
-
-    At $w = 1$ that is the first estimate exactly, whatever the second one is.
-
-    Args:
-        positive: Clean samples, estimated under what the picture shall show.
-        negative: Clean samples of the same shape, estimated under nothing, under what the picture
-            shall not show, or by a poorer network.
-        scale: The guidance scale $w$.
-
-    Returns:
-        Clean samples of the same shape.
-
-    Example:
-        ```python
-        import imagegen
-        import numpy as np
-
-        assert imagegen.guide(np.float32(3), np.float32(1), 2.0) == 5
-        ```
-
-    Reference:
-        Ho and Salimans, [Classifier-Free Diffusion Guidance](https://arxiv.org/abs/2207.12598),
-        2022, equation 6, whose $w$ is less by 1. A poorer network in the place of no prompt: Karras
-        et al., [Guiding a Diffusion Model with a Bad Version of
-        Itself](https://arxiv.org/abs/2406.02507), 2024, equation 4.
-    """
-    return positive + (scale - 1) * (positive - negative)
-
-
-def rescaled(guided: Any, positive: Any, amount: Any) -> Any:
-    r"""Takes back contrast that guidance added.
-
-    $$\phi\, \frac{\operatorname{std}(\hat x_+)}{\operatorname{std}(\hat x)}\, \hat x
-    + (1 - \phi)\, \hat x$$
-
-    The standard deviations are those of each sample. At $\phi = 0$ nothing changes, exactly.
-
-    Args:
-        guided: Guided estimates $\hat x$ of clean samples, `(batch, ...)`.
-        positive: The estimates $\hat x_+$ before guidance, of the same shape.
-        amount: $\phi$, from 0 to 1.
-
-    Returns:
-        Clean samples of the same shape.
-
-    Example:
-        ```python
-        import numpy as np
-        from imagegen import rescaled
-
-        positive = np.array([[1.0, -1.0]], "float32")
-        assert np.allclose(rescaled(3 * positive, positive, 1.0), positive)
-        ```
-
-    Reference:
-        Lin et al., [Common Diffusion Noise Schedules and Sample Steps are
-        Flawed](https://arxiv.org/abs/2305.08891), 2024, equations 15 and 16.
-    """
-    axes = tuple(range(1, len(guided.shape)))
-    ratio = ops.std(positive, axes, keepdims=True) / (ops.std(guided, axes, keepdims=True) + 1e-8)
-    return guided * (1 + amount * (ratio - 1))

@@ -1,7 +1,7 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -10,8 +10,9 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_number
 from imagegen._jit import compiled
-from imagegen.conditioning import guide
-from imagegen.generation import ImageGenerator
+from imagegen.conditioning import Conditions, PromptEncoder
+from imagegen.generation import ImageGenerator, Prompts, SamplingOptions, checked_sampling
+from imagegen.guidance import Autoguidance
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
 from imagegen.schedules import CosineSchedule, Schedule
 
@@ -56,9 +57,10 @@ class DiffusionModel(ImageGenerator, keras.Model):
             Without prompts, `generate` and the functions that edit move away from what it believes
             in, and so towards fewer errors. With prompts it rests, as it knows none: guidance has
             the empty prompt to move away from.
-        guiding_scale: How far they move away from it, at least 0. At 1 they don't; far above,
+        autoguidance_scale: How far they move away from it, at least 0. At 1 they don't; far above,
             pictures lose variety. The attribute of this name can be set at any time.
-        schedule: The rates of noise and signal at every time.
+        schedule: The rates of noise and signal at every time. The attribute can be set, as those of
+            `prediction` and `weighting` can: what follows uses the new one.
         prediction: What the network's output means.
         loss: The name of a Keras loss, or a loss, between the output and its target. The book
             takes the mean absolute error; the mean squared error is the one of the theory.
@@ -70,6 +72,8 @@ class DiffusionModel(ImageGenerator, keras.Model):
             are clipped to it while sampling, and pictures in `(0, 255)` are generated as uint8.
             `None` is for samples that aren't pictures: nothing is clipped, and samples are
             float32.
+        sampling: The sampling options that are this model's own, such as the sampler and the number
+            of steps that measured best: `imagegen.SamplingOptions`. They are saved with it.
 
     Raises:
         ValueError: If the network's inputs don't fit together or an argument is out of range.
@@ -99,16 +103,17 @@ class DiffusionModel(ImageGenerator, keras.Model):
         self,
         network: keras.Model,
         *,
-        encoder: Any = None,
+        encoder: PromptEncoder | None = None,
         prompt_dropout: float = 0.1,
         guiding_network: keras.Model | None = None,
-        guiding_scale: float = 1.5,
+        autoguidance_scale: float = 1.5,
         schedule: Schedule = CosineSchedule(),
         prediction: Prediction = NoisePrediction(),
         loss: str | keras.losses.Loss = "mean_absolute_error",
         weighting: Weighting = PlainWeighting(),
         averaging: float = 0.999,
         value_range: tuple[float, float] | None = (0, 255),
+        sampling: SamplingOptions | None = None,
         **kwargs: Any,
     ):
         # The mathematics around the network stays in float32, whatever the policy: half precision
@@ -119,13 +124,12 @@ class DiffusionModel(ImageGenerator, keras.Model):
         self.encoder: Any = encoder
         self.prompt_dropout = check_number(prompt_dropout, "prompt_dropout", minimum=0, maximum=1)
         self.guiding_network = _checked_guide(guiding_network, self.sample_shape)
-        self.guiding_scale = check_number(guiding_scale, "guiding_scale", minimum=0)
-        self._schedule = schedule
-        self.prediction = prediction
+        self.autoguidance_scale = check_number(autoguidance_scale, "autoguidance_scale", minimum=0)
+        self._schedule, self._prediction, self._weighting = schedule, prediction, weighting
         self.loss_function = _elementwise(loss)
-        self.weighting = weighting
         self.averaging = check_number(averaging, "averaging", minimum=0, maximum=1)
         self.value_range = _checked_range(value_range)
+        self._sampling = checked_sampling(sampling or {})
         self.seed_generator = keras.random.SeedGenerator()
         # float32 whatever the policy: uint8 pictures have more levels than bfloat16 can tell apart.
         self.normalizer = layers.Normalization(dtype="float32")
@@ -147,7 +151,39 @@ class DiffusionModel(ImageGenerator, keras.Model):
     @schedule.setter
     def schedule(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        # They hold the schedule that they were traced with.
+        self._forget_steps()
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the network's output means."""
+        return self._prediction
+
+    @prediction.setter
+    def prediction(self, prediction: Prediction) -> None:
+        self._prediction = prediction
+        self._forget_steps()
+
+    @property
+    def weighting(self) -> Weighting:
+        """How much the loss at each noise rate counts."""
+        return self._weighting
+
+    @weighting.setter
+    def weighting(self, weighting: Weighting) -> None:
+        self._weighting = weighting
+        self._forget_steps()
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """The sampling options that are this model's own."""
+        return self._sampling
+
+    @sampling.setter
+    def sampling(self, sampling: SamplingOptions) -> None:
+        self._sampling = checked_sampling(sampling)
+
+    def _forget_steps(self) -> None:
+        """The compiled steps of training hold the formulas that they were traced with."""
         self.train_function = self.test_function = None
 
     def get_config(self) -> dict[str, Any]:
@@ -158,19 +194,25 @@ class DiffusionModel(ImageGenerator, keras.Model):
             "encoder": serialize(self.encoder),
             "prompt_dropout": self.prompt_dropout,
             "guiding_network": serialize(self.guiding_network),
-            "guiding_scale": self.guiding_scale,
+            "autoguidance_scale": self.autoguidance_scale,
             "schedule": serialize(self.schedule),
             "prediction": serialize(self.prediction),
             "weighting": serialize(self.weighting),
             "loss": keras.losses.serialize(self.loss_function),
             "averaging": self.averaging,
             "value_range": self.value_range,
+            "sampling": serialize(dict(self.sampling)),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        keys = {"network", "encoder", "guiding_network", "schedule", "prediction", "weighting"}
+        if "guiding_scale" in config:  # The name of it before 0.2.
+            config["autoguidance_scale"] = config.pop("guiding_scale")
+        keys = {
+            *("network", "encoder", "guiding_network"),
+            *("schedule", "prediction", "weighting", "sampling"),
+        }
         for key in keys & config.keys():
             config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects)
         config["loss"] = keras.losses.deserialize(config["loss"], custom_objects)
@@ -287,11 +329,11 @@ class DiffusionModel(ImageGenerator, keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         # Where `fit` begins: inside the compiled step nothing can be looked at.
-        self._check_ready()
+        self.check_ready()
         return super().make_train_function(force)
 
     def make_test_function(self, force: bool = False) -> Any:
-        self._check_ready()
+        self.check_ready()
         return super().make_test_function(force)
 
     def compute_loss(
@@ -324,7 +366,8 @@ class DiffusionModel(ImageGenerator, keras.Model):
         Args:
             noisy: Normalized noisy samples `(batch, ...)`, float32.
             time: The diffusion time in `[0, 1]`, a scalar or one a sample, `(batch,)`.
-            conditions: What `encode` returned for one prompt a sample. `None` is the empty prompt.
+            conditions: What `encode_prompts` returned for one prompt a sample. `None` is the empty
+                prompt.
 
         Returns:
             Normalized clean samples, float32 of the shape of `noisy`.
@@ -345,10 +388,10 @@ class DiffusionModel(ImageGenerator, keras.Model):
         output = _output(network, noisy, noise_rates, signal_rates, conditions, training=False)
         return self.prediction.denoised(noisy, output, noise_rates, signal_rates)
 
-    def encode(self, prompts: str | Sequence[Any]) -> list[np.ndarray]:
+    def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become before the network sees them.
 
-        The arrays can be mixed, and given to `generate` in the place of prompts.
+        The arrays can be mixed, and given to `generate` in the place of prompts, as `Conditions`.
 
         Args:
             prompts: A prompt or several, or their tokens.
@@ -366,20 +409,19 @@ class DiffusionModel(ImageGenerator, keras.Model):
             network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4)
             encoder = imagegen.LabelEncoder(["daisy", "rose"], 4)
             model = imagegen.DiffusionModel(network, encoder=encoder)
-            (vectors,) = model.encode(["rose", "daisy"])
+            (vectors,) = model.encode_prompts(["rose", "daisy"])
             assert vectors.shape == (2, 4)
             ```
         """
         if self.encoder is None:
-            raise ValueError(
-                "`prompts` are for models that have an encoder, and this one has none. "
-                f"Received: prompts={prompts!r}"
-            )
+            return super().encode_prompts(prompts)
         prompts = [prompts] if isinstance(prompts, str) else prompts
-        tokens = self.averaged_encoder.tokens(prompts)
-        if not len(tokens):
+        if not len(prompts):
             raise ValueError("`prompts` must hold at least one prompt. Received: none")
-        return in_batches(self._read_tokens, tokens, _PROMPTS_AT_ONCE, "encode prompts")
+        tokens = self.averaged_encoder.tokens(prompts)
+        return Conditions(
+            *in_batches(self._read_tokens, tokens, _PROMPTS_AT_ONCE, "encode prompts")
+        )
 
     @functools.cached_property
     def _read_tokens(self) -> Any:
@@ -389,36 +431,65 @@ class DiffusionModel(ImageGenerator, keras.Model):
     def _conditions(self, tokens: Any, training: bool) -> list[Any]:
         if not training:
             return _listed(self.averaged_encoder(tokens, training=False))
-        tokens = ops.convert_to_tensor(tokens, "int32")
-        kept_shape = (ops.shape(tokens)[0],) + (1,) * (len(tokens.shape) - 1)
-        kept = keras.random.uniform(kept_shape, seed=self.seed_generator) >= self.prompt_dropout
-        tokens = ops.where(kept, tokens, self.encoder.empty)
+        (count, *_), *_ = (ops.shape(part) for part in keras.tree.flatten(tokens))
+        kept = keras.random.uniform((count,), seed=self.seed_generator) >= self.prompt_dropout
+
+        def some(tokens: Any, empty: np.ndarray) -> Any:
+            tokens = ops.convert_to_tensor(tokens, empty.dtype.name)
+            return ops.where(ops.reshape(kept, (-1,) + (1,) * empty.ndim), tokens, empty)
+
+        tokens = keras.tree.map_structure(some, tokens, self.encoder.empty)
         return _listed(self.encoder(tokens, training=True))
 
     def _conditions_of_nothing(self, count: Any) -> list[Any]:
         if self.encoder is None:
             return []
-        empty = self.averaged_encoder.empty
-        return self._conditions(ops.broadcast_to(empty, (count, *empty.shape)), training=False)
 
-    def _condition_shapes(self) -> list[tuple[int, ...]]:
+        def repeated(empty: np.ndarray) -> Any:
+            return ops.broadcast_to(empty, (count, *empty.shape))
+
+        tokens = keras.tree.map_structure(repeated, self.averaged_encoder.empty)
+        return self._conditions(tokens, training=False)
+
+    @property
+    def condition_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of what `encode_prompts` returns, for one prompt."""
         return [tuple(tensor.shape[1:]) for tensor in self.network.inputs[2:]]
 
-    def _variables(self) -> list[Any]:
+    @property
+    def variables_read(self) -> list[Any]:
+        """Every variable that `denoise` reads: those of the averaged and the poorer network."""
         read = [copy for _, copy in self._averages()]
         read += [] if self.guiding_network is None else [self.guiding_network]
         return [variable for layer in read for variable in layer.variables]
 
-    def _repelled(self, clean: Any, noisy: Any, time: Any, scale: Any) -> Any:
+    @property
+    def autoguidance(self) -> Autoguidance | None:
+        """The poorer network, and how far sampling without prompts moves away from it."""
         if self.guiding_network is None:
-            return clean
-        return guide(clean, self._denoised(self.guiding_network, noisy, time, []), scale)
+            return None
 
-    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        def poorer(noisy: Any, time: Any) -> Any:
+            return self._denoised(self.guiding_network, noisy, time, [])
+
+        scale = check_number(self.autoguidance_scale, "autoguidance_scale", minimum=0)
+        return Autoguidance(poorer, scale)
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest normalized value of a channel."""
         mean, deviation = self._statistics()
         low, high = self.value_range or (-np.inf, np.inf)
         return (low - mean) / deviation, (high - mean) / deviation
+
+    def formulas(self) -> Hashable:
+        """The schedule and the prediction: they are compiled into `denoise`."""
+        return self.schedule, self.prediction
+
+    # A method: Keras follows properties when it saves, and this one would lead it in a circle.
+    def diffusion_model(self) -> "DiffusionModel":
+        """Returns the model that learns to denoise: this one."""
+        return self
 
     def _normalized(self, images: Any) -> Any:
         # Not `self.normalizer(images)`: Keras's layer keeps copies of its variables, which a
@@ -444,7 +515,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         Raises:
             ValueError: If there is NaN or infinity in a picture, or the normalizer is not adapted.
         """
-        self._check_ready()
+        self.check_ready()
         check_finite(images, "images")
         return ops.convert_to_numpy(self._normalized(images))
 
@@ -490,7 +561,8 @@ class DiffusionModel(ImageGenerator, keras.Model):
         encoders = [] if self.encoder is None else [(self.encoder, self.averaged_encoder)]
         return [(self.network, self.averaged), *encoders]
 
-    def _check_ready(self) -> None:
+    def check_ready(self) -> None:
+        """Raises a ValueError when the normalizer is not adapted, or to other values."""
         if self.value_range is None:
             return
         mean, deviation = self._statistics()
@@ -587,7 +659,8 @@ def _sample_shape(network: keras.Model, encoder: Any) -> tuple[int, ...]:
         )
     conditions: list[Any] = []
     if encoder is not None:
-        conditions = _listed(encoder(ops.convert_to_tensor(encoder.empty[None])))
+        one = keras.tree.map_structure(lambda empty: empty[None], encoder.empty)
+        conditions = _listed(encoder(one))
     given = [tuple(array.shape[1:]) for array in conditions]
     if shapes[2:] != given:
         raise ValueError(

@@ -1,20 +1,23 @@
 """From a denoiser to pictures: prompts, guidance and the compiled loop of steps."""
 
+import abc
+import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
 
 from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._jit import compiled
-from imagegen.conditioning import Guidance, guide, rescaled
-from imagegen.predictions import Prediction
+from imagegen.conditioning import Conditions
+from imagegen.guidance import Autoguidance, Guidance
 from imagegen.samplers import (
     DDIM,
     MAX_STEPS,
+    Denoise,
     Sampler,
     advance,
-    checked_seed,
+    checked_seeds,
     initial_noise,
     levels,
 )
@@ -24,74 +27,221 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
+Prompts = str | Sequence[Any] | np.ndarray | Conditions
+"""A prompt, several, or what `encode_prompts` made of them."""
+
 # How often the progress bar moves in a run; each stop costs a dispatch of the compiled program.
 _PROGRESS_CHUNKS = 10
 
 
-class ImageGenerator:
-    """Generates pictures with whatever can denoise: what every generating model derives from.
+class SamplingOptions(TypedDict, total=False):
+    """How pictures are sampled: all that samples takes these options, by name.
 
-    The loop, prompts and guidance are written here once. A subclass says what it denoises, and how:
+    What is left out is the model's own: its attribute `sampling` says what measured best for it,
+    and what that leaves out is as below.
 
-    - `sample_shape`, the shape of what sampling works on, and `image_shape`, that of a picture;
-    - `schedule`, the rates of noise and signal at every time, and `prediction`, what the network's
-      output means;
+    Attributes:
+        negative_prompts: What the pictures shall not show: one prompt for all, one a picture, or
+            what `encode_prompts` returned. `None` is the empty prompt, and the default.
+        guidance_scale: How far sampling moves away from the negative prompts, at least 0. At 1 the
+            model paints what it learned; above, it follows the prompts more firmly, and its
+            pictures are less varied. It is not used without prompts. `None` paints as 1 does, in
+            half of the time. 3 by default.
+        guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to 1. It
+            keeps strongly guided pictures from burning out. 0 by default.
+        num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it. 20 by
+            default.
+        sampler: How a step is taken: an object, such as `imagegen.DPMSolver2M()`.
+            `imagegen.DDIM()` by default.
+        seed: A non-negative integer, or one for each picture, which then is the picture that its
+            seed gives alone. `None`, the default, draws one from Keras's global random state.
+    """
+
+    negative_prompts: Prompts | None
+    guidance_scale: float | None
+    guidance_rescale: float
+    num_steps: int
+    sampler: Sampler
+    seed: int | Sequence[int] | None
+
+
+_DEFAULTS: SamplingOptions = {
+    "negative_prompts": None,
+    "guidance_scale": 3.0,
+    "guidance_rescale": 0.0,
+    "num_steps": 20,
+    "sampler": DDIM(),
+    "seed": None,
+}
+
+
+def checked_sampling(options: Mapping[str, Any]) -> SamplingOptions:
+    """Returns sampling options whose names are known and whose values are in range."""
+    for name in options:
+        if name not in _DEFAULTS:
+            raise TypeError(
+                f"`{name}` is no sampling option. There are {', '.join(map(repr, _DEFAULTS))}"
+            )
+    checked = SamplingOptions(**dict(options))  # type: ignore[typeddict-item]
+    if "num_steps" in checked:
+        checked["num_steps"] = check_integer(
+            checked["num_steps"], "num_steps", minimum=1, maximum=MAX_STEPS
+        )
+    if not isinstance(checked.get("sampler", _DEFAULTS["sampler"]), Sampler):
+        raise ValueError(
+            "`sampler` must be a sampler, such as imagegen.DDIM(). "
+            f"Received: sampler={checked['sampler']!r}"
+        )
+    return checked
+
+
+class ImageGenerator(abc.ABC):
+    """Whatever can denoise: what every generating model derives from.
+
+    A model of your own says what it denoises and how, and gets prompts, guidance, samplers, walks,
+    inversion and all functions that edit:
+
+    - `sample_shape`, the shape of what sampling works on, and `schedule`, the rates of noise and
+      signal at every time;
     - `denoise(noisy, time, conditions)`, the clean samples that it sees in noisy ones;
-    - `encode(prompts)`, what prompts become before the network sees them;
-    - `to_samples(images)` and `to_images(samples)`, the way in and the way out;
-    - `_variables()`, every Keras variable that `denoise` reads.
+    - `variables_read`, every Keras variable that `denoise` reads.
+
+    If it takes prompts, also `condition_shapes` and `encode_prompts`. If its samples are pictures,
+    `value_range`, `to_samples` and `to_images`; if they are latents, `image_shape` too. The rest
+    has defaults.
+
+    Attributes:
+        sample_shape: The shape of a sample.
+        schedule: The rates of noise and signal at every time.
+        value_range: The lowest and the highest value in a picture. Functions that edit want
+            `(0, 255)`. `None` is for samples that aren't pictures.
+        condition_shapes: The shapes of what `encode_prompts` returns, for one prompt.
+        sampling: The `SamplingOptions` that are this model's own.
+        accepts_any_size: Whether functions that edit cut pictures of other sizes to the model's,
+            or refuse them.
+
+    Example:
+        ```python
+        import imagegen
+
+        class Grey(imagegen.ImageGenerator):
+            "Believes that all pictures are grey."
+
+            sample_shape, schedule = (8, 8, 1), imagegen.CosineSchedule()
+
+            def denoise(self, noisy, time, conditions=None):
+                return 0 * noisy
+
+        assert abs(Grey().generate(2, num_steps=3, seed=0)).max() == 0
+        ```
     """
 
     sample_shape: tuple[int, ...]
     schedule: Schedule
-    prediction: Prediction
-    guiding_scale: float = 1.0
-    # Whether functions that edit cut pictures of other sizes to the model's, or refuse them.
-    fits_pictures: bool = False
+    value_range: tuple[float, float] | None = None
+    accepts_any_size: bool = False
+
+    @abc.abstractmethod
+    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
+        """Returns the clean samples that the model sees in noisy ones.
+
+        It is compiled. So it computes with `keras.ops`, and reads no variable but those of
+        `variables_read`.
+
+        Args:
+            noisy: Noisy samples `(batch, *sample_shape)`, float32.
+            time: The diffusion time in `[0, 1]`, a scalar or one a sample, `(batch,)`.
+            conditions: What `encode_prompts` returned for one prompt a sample. `None` is the empty
+                prompt.
+
+        Returns:
+            Clean samples, float32 of the shape of `noisy`.
+        """
+
+    @property
+    def variables_read(self) -> Sequence[Any]:
+        """Every Keras variable that `denoise` reads."""
+        return ()
+
+    @property
+    def condition_shapes(self) -> Sequence[tuple[int, ...]]:
+        """The shapes of what `encode_prompts` returns, for one prompt."""
+        return ()
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """The sampling options that are this model's own."""
+        return {}
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """The shape of a picture: that of a sample, unless samples are latents."""
         return self.sample_shape
 
-    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
-        """Returns the clean samples that the model sees in noisy ones."""
-        raise NotImplementedError
-
-    def encode(self, prompts: Any) -> list[np.ndarray]:
-        """Returns what prompts become before the network sees them."""
-        raise NotImplementedError
-
-    def to_samples(self, images: Any) -> np.ndarray:
-        """Turns pictures into samples."""
-        raise NotImplementedError
-
-    def to_images(self, samples: Any) -> np.ndarray:
-        """Turns samples into pictures."""
-        raise NotImplementedError
-
-    def _condition_shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of what `encode` returns, for one prompt."""
-        raise NotImplementedError
-
-    def _variables(self) -> list[Any]:
-        raise NotImplementedError
-
-    def _check_ready(self) -> None:
-        """Raises a ValueError when the model can't generate yet."""
-
-    def _bounds(self) -> tuple[Any, Any]:
-        """The lowest and the highest value of a clean sample."""
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        """The lowest and the highest value of a clean sample, to which estimates are clipped."""
         return -np.inf, np.inf
 
-    def _repelled(self, clean: Any, noisy: Any, time: Any, scale: Any) -> Any:
-        """Moves the estimate away from a poorer network's."""
-        return clean
+    @property
+    def autoguidance(self) -> Autoguidance | None:
+        """A poorer network to move away from where there are no prompts, and how far."""
+        return None
+
+    def check_ready(self) -> None:  # noqa: B027  (a model is ready unless it says otherwise)
+        """Raises a ValueError when the model can't generate yet."""
+
+    def encode_prompts(self, prompts: Prompts) -> Conditions:
+        """Returns what prompts become before the network sees them.
+
+        Args:
+            prompts: A prompt or several.
+
+        Returns:
+            Arrays `(num_prompts, ...)`, one for each further input of the network.
+
+        Raises:
+            ValueError: If the model takes no prompts, or doesn't know one.
+        """
+        raise ValueError(
+            "`prompts` are for models that have an encoder, and this one has none. "
+            f"Received: prompts={prompts!r}"
+        )
+
+    def to_samples(self, images: Any) -> np.ndarray:
+        """Turns pictures into samples.
+
+        Args:
+            images: Pictures `(num_images, *image_shape)`.
+
+        Returns:
+            float32 array `(num_images, *sample_shape)`.
+        """
+        return np.asarray(images, "float32")
+
+    def to_images(self, samples: Any) -> np.ndarray:
+        """Turns samples into pictures.
+
+        Args:
+            samples: Samples `(num_images, *sample_shape)`.
+
+        Returns:
+            Pictures `(num_images, *image_shape)`: uint8 where `value_range` is `(0, 255)`.
+        """
+        return ops.convert_to_numpy(samples)
+
+    def formulas(self) -> Hashable:
+        """What is compiled into `denoise`: when it changes, another program is made."""
+        return self.schedule
+
+    def guidance_of_nothing(self, num_images: int) -> Guidance | None:
+        """Returns how to sample without prompts. `None` calls `denoise` without conditions."""
+        return None
 
     def guidance(
         self,
-        prompts: Any,
-        negative_prompts: Any = None,
+        prompts: Prompts,
+        negative_prompts: Prompts | None = None,
         guidance_scale: float | None = 3.0,
         guidance_rescale: float = 0.0,
         *,
@@ -100,18 +250,14 @@ class ImageGenerator:
         """Returns what `run` needs to paint what prompts say.
 
         Args:
-            prompts: A prompt or several, one a picture, or what `encode` returned.
-            negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
-                or what `encode` returned. `None` is the empty prompt.
-            guidance_scale: How far sampling moves away from the negative prompts, at least 0. 1 is
-                the model as it learned. `None` is the same without a look at negative prompts, in
-                half of the time.
-            guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to
-                1.
+            prompts: A prompt or several, one a picture, or what `encode_prompts` returned.
+            negative_prompts: As of `SamplingOptions`.
+            guidance_scale: As of `SamplingOptions`.
+            guidance_rescale: As of `SamplingOptions`.
             num_images: How many pictures there are, when one prompt shall serve all of them.
 
         Raises:
-            ValueError: If the model has no encoder, it doesn't know a prompt, or the numbers of
+            ValueError: If the model takes no prompts, it doesn't know one, or the numbers of
                 prompts don't fit.
         """
         rescale = check_number(guidance_rescale, "guidance_rescale", minimum=0, maximum=1)
@@ -121,24 +267,23 @@ class ImageGenerator:
                     "`guidance_scale` must be a number where there are negative prompts. "
                     "Received: guidance_scale=None"
                 )
-            return Guidance(self._checked_conditions(prompts, "prompts", num_images))
+            return Guidance(self._conditions_of(prompts, "prompts", num_images))
         scale = check_number(guidance_scale, "guidance_scale", minimum=0)
-        positive = self._checked_conditions(prompts, "prompts", num_images)
+        positive = self._conditions_of(prompts, "prompts", num_images)
         negative_prompts = "" if negative_prompts is None else negative_prompts
-        negative = self._checked_conditions(negative_prompts, "negative_prompts", len(positive[0]))
+        negative = self._conditions_of(negative_prompts, "negative_prompts", len(positive[0]))
         scales = (ops.convert_to_tensor(number, "float32") for number in (scale, rescale))
         return Guidance(positive, negative, *scales)
 
-    def _checked_conditions(self, prompts: Any, name: str, count: int | None) -> tuple[Any, ...]:
+    def _conditions_of(self, prompts: Prompts, name: str, count: int | None) -> tuple[Any, ...]:
         """Encoded prompts as tensors; one prompt is repeated to `count`."""
-        encoded = isinstance(prompts, list | tuple) and prompts and np.ndim(prompts[0]) > 0
-        arrays = prompts if encoded else self.encode(prompts)
-        shapes = self._condition_shapes()
-        arrays = [check_finite(array, name) for array in arrays]
+        encoded = prompts if isinstance(prompts, Conditions) else self.encode_prompts(prompts)
+        shapes = [tuple(shape) for shape in self.condition_shapes]
+        arrays = [check_finite(array, name) for array in encoded]
         if [array.shape[1:] for array in arrays] != shapes or len({*map(len, arrays)}) != 1:
             raise ValueError(
-                f"`{name}` must be prompts, or arrays (num_prompts, ...) with the rest of the "
-                f"shape {shapes}. Received: shapes {[array.shape for array in arrays]}"
+                f"`{name}` must be prompts, or Conditions of arrays (num_prompts, ...) with the "
+                f"rest of the shape {shapes}. Received: shapes {[array.shape for array in arrays]}"
             )
         if not len(arrays[0]):
             raise ValueError(f"`{name}` must hold at least one prompt. Received: none")
@@ -154,15 +299,11 @@ class ImageGenerator:
 
     def generate(
         self,
-        prompts: Any,
+        prompts: int | Prompts | Mapping[str, Prompts] | None = None,
         *,
-        negative_prompts: Any = None,
-        guidance_scale: float | None = 3.0,
-        guidance_rescale: float = 0.0,
-        num_steps: int = 20,
-        sampler: Sampler = DDIM(),
-        seed: int | Sequence[int] | None = None,
+        num_images: int | None = None,
         noise: Any = None,
+        **options: Unpack[SamplingOptions],
     ) -> np.ndarray:
         """Generates pictures from noise.
 
@@ -172,24 +313,14 @@ class ImageGenerator:
         asked for.
 
         Args:
-            prompts: How many pictures, at least 1. For a model with an encoder also a prompt, or
-                several, one a picture, or what `encode` returned. Given a number, such a model
-                paints what it likes.
-            negative_prompts: What the pictures shall not show: one prompt for all, one a picture,
-                or what `encode` returned.
-            guidance_scale: How far sampling moves away from the negative prompts, or without any
-                from the empty one, at least 0. At 1 the model paints what it learned; above, it
-                follows the prompts more firmly, and its pictures are less varied. It is not used
-                without prompts. `None` paints as 1 does, in half of the time: for a model that was
-                trained to need no guidance.
-            guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to
-                1. It keeps strongly guided pictures from burning out.
-            num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it.
-            sampler: How a step is taken.
-            seed: A non-negative integer, or one for each picture, which then is the picture that
-                its seed gives alone. `None` draws one from Keras's global random state.
+            prompts: How many pictures, at least 1. For a model that takes prompts also a prompt, or
+                several, one a picture, or what `encode_prompts` returned. Given a number, such a
+                model paints what it likes. KerasHub's `{"prompts": ..., "negative_prompts": ...}`
+                is understood.
+            num_images: How many pictures, by name; beside one prompt, so many of it.
             noise: Standard normal noise to start from, one sample a picture, in the place of noise
                 drawn from the seed: a way through noise, or what `ddim_inversion` returned.
+            **options: How to sample, by the names of `SamplingOptions`.
 
         Returns:
             uint8 pictures `(num_images, height, width, channels)` where `value_range` is
@@ -197,6 +328,7 @@ class ImageGenerator:
 
         Raises:
             ValueError: If an argument is out of range.
+            TypeError: If there is no option of a name.
             FloatingPointError: If the network gives NaN or infinity.
 
         Example:
@@ -207,36 +339,24 @@ class ImageGenerator:
             images = model.generate(4, num_steps=5, seed=1)
             ```
         """
-        check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
-        count, guidance = self._subjects(
-            prompts, negative_prompts, guidance_scale, guidance_rescale
-        )
-        chunk = math.ceil(num_steps / _PROGRESS_CHUNKS)
-        for noisy, _ in self._sample(count, guidance, num_steps, sampler, seed, noise, chunk):
-            final = noisy
-        return self.to_images(final)
+        samples = self.sample(prompts, num_images=num_images, noise=noise, **options)
+        return self.to_images(samples)
 
     def generate_steps(
         self,
-        prompts: Any,
+        prompts: int | Prompts | Mapping[str, Prompts] | None = None,
         *,
-        negative_prompts: Any = None,
-        guidance_scale: float | None = 3.0,
-        guidance_rescale: float = 0.0,
-        num_steps: int = 20,
-        sampler: Sampler = DDIM(),
-        seed: int | Sequence[int] | None = None,
+        num_images: int | None = None,
+        noise: Any = None,
+        **options: Unpack[SamplingOptions],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generates pictures as `generate` does, and yields every step of the way.
 
         Args:
-            prompts: How many pictures, at least 1, or prompts as `generate` takes them.
-            negative_prompts: What the pictures shall not show, as `generate` takes it.
-            guidance_scale: How firmly prompts are followed, as for `generate`.
-            guidance_rescale: How much added contrast is taken back, as for `generate`.
-            num_steps: Steps from noise to picture, from 1 to 1000.
-            sampler: How a step is taken.
-            seed: A non-negative integer, or one for each picture, as for `generate`.
+            prompts: How many pictures, or prompts, as for `generate`.
+            num_images: How many pictures, as for `generate`.
+            noise: Noise to start from, as for `generate`.
+            **options: How to sample, by the names of `SamplingOptions`.
 
         Yields:
             After each step, the noisy pictures and the clean ones that the network saw in the
@@ -246,48 +366,109 @@ class ImageGenerator:
             ValueError: If an argument is out of range.
             FloatingPointError: If the network gives NaN or infinity.
         """
-        count, guidance = self._subjects(
-            prompts, negative_prompts, guidance_scale, guidance_rescale
-        )
-        for noisy, clean in self._sample(count, guidance, num_steps, sampler, seed, None, 1):
+        for noisy, clean in self.sample_steps(
+            prompts, num_images=num_images, noise=noise, **options
+        ):
             yield self.to_images(noisy), self.to_images(clean)
 
-    def _subjects(
-        self, prompts: Any, negative_prompts: Any, scale: float | None, rescale: float
-    ) -> tuple[int, Guidance | None]:
-        """How many pictures there shall be, and of what."""
-        count = None
-        if isinstance(prompts, int | np.integer):
-            count = check_integer(prompts, "prompts", minimum=1)
-            if negative_prompts is None:
-                return count, None
-            prompts = ""
-        guidance = self.guidance(prompts, negative_prompts, scale, rescale, num_images=count)
-        return len(guidance.positive[0]), guidance
+    def sample(
+        self,
+        prompts: int | Prompts | Mapping[str, Prompts] | None = None,
+        *,
+        num_images: int | None = None,
+        noise: Any = None,
+        **options: Unpack[SamplingOptions],
+    ) -> np.ndarray:
+        """Generates samples: what `to_images` makes pictures of, such as latents.
+
+        Args:
+            prompts: How many samples, or prompts, as for `generate`.
+            num_images: How many samples, as for `generate`.
+            noise: Noise to start from, as for `generate`.
+            **options: How to sample, by the names of `SamplingOptions`.
+
+        Returns:
+            Clean samples, float32 `(num_images, *sample_shape)`.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        steps = self._sample(prompts, num_images, noise, options, None)
+        return ops.convert_to_numpy(last_of(steps))
+
+    def sample_steps(
+        self,
+        prompts: int | Prompts | Mapping[str, Prompts] | None = None,
+        *,
+        num_images: int | None = None,
+        noise: Any = None,
+        **options: Unpack[SamplingOptions],
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Generates samples as `sample` does, and yields every step of the way.
+
+        Args:
+            prompts: How many samples, or prompts, as for `generate`.
+            num_images: How many samples, as for `generate`.
+            noise: Noise to start from, as for `generate`.
+            **options: How to sample, by the names of `SamplingOptions`.
+
+        Yields:
+            After each step, the noisy samples and the clean ones that the network saw in the
+            noisier ones before: float32 `(num_images, *sample_shape)`.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        for noisy, clean in self._sample(prompts, num_images, noise, options, 1):
+            yield ops.convert_to_numpy(noisy), ops.convert_to_numpy(clean)
 
     def _sample(
         self,
-        num_images: int,
-        guidance: Guidance | None,
-        num_steps: int,
-        sampler: Sampler,
-        seed: int | Sequence[int] | None,
+        prompts: Any,
+        num_images: int | None,
         noise: Any,
-        chunk: int,
+        options: Mapping[str, Any],
+        chunk: int | None,
     ) -> Iterator[tuple[Any, Any]]:
-        shape = (num_images, *self.sample_shape)
-        seed = _checked_seeds(seed, num_images)
-        table = levels(self.schedule, num_steps)
-        if noise is None:
-            noise = initial_noise(num_images, self.sample_shape, seed)
-        noise = check_finite(noise, "noise")
-        if noise.shape != shape:
-            raise ValueError(f"`noise` must have the shape {shape}. Received: shape {noise.shape}")
-        # The deviation that normalized data have at the first level.
-        noisy = ops.convert_to_tensor(noise * np.hypot(*table[0, 1:]), "float32")
-        state = sampler.init(noisy, ops.convert_to_tensor(seed, "int32"))
-        yield from self.run(
-            noisy, state, table, 0, num_steps, sampler=sampler, guidance=guidance, chunk=chunk
+        prompts, num_images, options = _subjects(prompts, num_images, options)
+        way = self.begin(prompts, num_images, options)
+        noisy = way.first_noise(noise)
+        return way.steps(noisy, way.sampler.init(noisy, way.seed_tensor), chunk=chunk)
+
+    def begin(
+        self, prompts: Prompts | None, num_images: int | None, options: Mapping[str, Any]
+    ) -> "Way":
+        """Returns the way from noise that sampling options describe.
+
+        Args:
+            prompts: Prompts, or `None`.
+            num_images: How many pictures there are, or `None` for as many as prompts.
+            options: Options by the names of `SamplingOptions`. What is left out is the model's own.
+
+        Raises:
+            ValueError: If an option is out of range, or the model can't be asked for the prompts.
+            TypeError: If there is no option of a name.
+        """
+        chosen = checked_sampling({**_DEFAULTS, **self.sampling, **options})
+        guidance = None
+        if prompts is not None or chosen["negative_prompts"] is not None:
+            guidance = self.guidance(
+                "" if prompts is None else prompts,
+                chosen["negative_prompts"],
+                chosen["guidance_scale"],
+                chosen["guidance_rescale"],
+                num_images=num_images,
+            )
+        if guidance is not None:
+            num_images = len(guidance.positive[0])
+        assert num_images is not None
+        return Way(
+            self,
+            num_images,
+            guidance,
+            chosen["num_steps"],
+            chosen["sampler"],
+            checked_seeds(chosen["seed"], num_images),
         )
 
     def run(
@@ -324,11 +505,13 @@ class ImageGenerator:
             Samples at the level that is reached, and the clean samples that the last step believed
             in, both normalized.
         """
-        self._check_ready()
+        self.check_ready()
+        if guidance is None:
+            guidance = self.guidance_of_nothing(len(noisy))
         chunk = chunk or math.ceil((stop - start) / _PROGRESS_CHUNKS) or 1
         run, table = self._program(sampler), ops.convert_to_tensor(table)
-        fixed = [*self._bounds(), check_number(self.guiding_scale, "guiding_scale", minimum=0)]
-        fixed = [ops.convert_to_tensor(number, "float32") for number in fixed]
+        scale = 1.0 if self.autoguidance is None else self.autoguidance.scale
+        fixed = [ops.convert_to_tensor(number, "float32") for number in (*self.bounds, scale)]
         with tqdm(total=stop - start, desc=label, unit="step", delay=1, leave=False) as bar:
             for first in range(start, stop, chunk):
                 last = min(first + chunk, stop)
@@ -346,43 +529,141 @@ class ImageGenerator:
             stop: Any,
             low: Any,
             high: Any,
-            guiding_scale: Any,
+            scale: Any,
             guidance: Guidance | None,
         ) -> tuple[Any, Any, Any]:
-            def denoise(noisy: Any, time: Any) -> Any:
-                return ops.clip(self._guided(noisy, time, guidance, guiding_scale), low, high)
+            denoise = self._guided(guidance, scale)
 
-            return advance(sampler, denoise, noisy, state, table, start, stop)
+            def clipped(noisy: Any, time: Any) -> Any:
+                return ops.clip(denoise(noisy, time), low, high)
+
+            return advance(sampler, clipped, noisy, state, table, start, stop)
 
         # What was replaced makes another program: its formulas are compiled in.
-        key = (sampler, self.schedule, self.prediction)
+        key = (sampler, self.formulas())
         if key not in self._programs:
-            self._programs[key] = compiled(run, self._variables())
+            self._programs[key] = compiled(run, self.variables_read)
         return self._programs[key]
+
+    def _guided(self, guidance: Guidance | None, scale: Any) -> Denoise:
+        if guidance is not None:
+            return guidance.around(self.denoise)
+        if self.autoguidance is not None:
+            return self.autoguidance._replace(scale=scale).around(self.denoise)
+        return self.denoise
 
     @functools.cached_property
     def _programs(self) -> dict[tuple[Any, ...], Any]:
         return {}
 
-    def _guided(self, noisy: Any, time: Any, guidance: Guidance | None, guiding_scale: Any) -> Any:
-        if guidance is None:
-            return self._repelled(self.denoise(noisy, time), noisy, time, guiding_scale)
-        if guidance.negative is None:
-            return self.denoise(noisy, time, guidance.positive)
-        pairs = zip(guidance.positive, guidance.negative, strict=True)
-        conditions = [ops.concatenate(pair) for pair in pairs]
-        both = self.denoise(ops.concatenate([noisy, noisy]), time, conditions)
-        positive, negative = ops.split(both, 2)
-        return rescaled(guide(positive, negative, guidance.scale), positive, guidance.rescale)
 
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """The way from noise to some pictures of a model: what its `begin` returns.
 
-def _checked_seeds(seed: int | Sequence[int] | None, count: int) -> int | list[int]:
-    """Returns the seed of all pictures, or a list of one for each."""
-    if seed is None or np.ndim(seed) == 0:
-        return checked_seed(seed)  # type: ignore[arg-type]
-    seeds = [check_integer(one, "seed", minimum=0, maximum=2**31 - 1) for one in seed]  # type: ignore[union-attr]
-    if len(seeds) != count:
-        raise ValueError(
-            f"`seed` must be one for all {count} pictures or one for each. Received: {len(seeds)}"
+    `generate` walks it whole. Functions that edit begin somewhere on it, or step otherwise.
+
+    Attributes:
+        model: The model.
+        num_images: How many pictures.
+        guidance: What they shall show, or `None`.
+        num_steps: Steps of the whole way.
+        sampler: How a step is taken.
+        seed: The seed of all pictures, or a list of one for each.
+    """
+
+    model: ImageGenerator
+    num_images: int
+    guidance: Guidance | None
+    num_steps: int
+    sampler: Sampler
+    seed: int | list[int]
+
+    @functools.cached_property
+    def table(self) -> np.ndarray:
+        """The levels that are visited: what `imagegen.samplers.levels` returns."""
+        return levels(self.model.schedule, self.num_steps)
+
+    @property
+    def seed_tensor(self) -> Any:
+        """The seed as samplers take it."""
+        return ops.convert_to_tensor(self.seed, "int32")
+
+    def noise(self) -> np.ndarray:
+        """Returns standard normal noise, one sample a picture."""
+        return initial_noise(self.num_images, self.model.sample_shape, self.seed)
+
+    def first_noise(self, noise: Any = None) -> Any:
+        """Returns noise, by default that of the seed, as it is at the first level."""
+        noise = check_finite(self.noise() if noise is None else noise, "noise")
+        shape = (self.num_images, *self.model.sample_shape)
+        if noise.shape != shape:
+            raise ValueError(f"`noise` must have the shape {shape}. Received: shape {noise.shape}")
+        # With the deviation that normalized data have there.
+        return ops.convert_to_tensor(noise * np.hypot(*self.table[0, 1:]), "float32")
+
+    def steps(
+        self,
+        noisy: Any,
+        state: Any,
+        *,
+        start: int = 0,
+        sampler: Sampler | None = None,
+        chunk: int | None = None,
+        label: str = "generate",
+    ) -> Iterator[tuple[Any, Any]]:
+        """Takes the steps from `start` to the end: see `ImageGenerator.run`."""
+        return self.model.run(
+            noisy,
+            state,
+            self.table,
+            start,
+            self.num_steps,
+            sampler=sampler or self.sampler,
+            guidance=self.guidance,
+            chunk=chunk,
+            label=label,
         )
-    return seeds
+
+    def end(self, noisy: Any, state: Any, **options: Any) -> Any:
+        """Takes these steps, and returns the clean samples at their end."""
+        return last_of(self.steps(noisy, state, **options))
+
+
+def last_of(steps: Iterator[tuple[Any, Any]]) -> Any:
+    """Returns the samples after the last of some steps."""
+    for samples, _ in steps:
+        noisy = samples
+    return noisy
+
+
+def _subjects(
+    prompts: Any, num_images: int | None, options: Mapping[str, Any]
+) -> tuple[Any, int | None, Mapping[str, Any]]:
+    """What to paint, how many times, and the options, from all ways of saying so."""
+    if isinstance(prompts, Mapping):
+        unknown = prompts.keys() - {"prompts", "negative_prompts"}
+        if unknown or "prompts" not in prompts or "negative_prompts" in options:
+            raise ValueError(
+                "`prompts` must be a mapping with the keys 'prompts' and 'negative_prompts', when "
+                f"it is one. Received: {prompts!r}"
+            )
+        options = {"negative_prompts": prompts.get("negative_prompts"), **options}
+        prompts = prompts["prompts"]
+    if isinstance(prompts, int | np.integer) and not isinstance(prompts, bool):
+        if num_images is not None:
+            raise ValueError(
+                "`num_images` must be left out where the first argument is a number. "
+                f"Received: {prompts!r} and num_images={num_images!r}"
+            )
+        prompts, num_images = None, int(prompts)
+    if num_images is not None:
+        num_images = check_integer(num_images, "num_images", minimum=1)
+    if prompts is None and num_images is None:
+        raise ValueError("`prompts` or `num_images` must be given. Received: neither")
+    if prompts is not None and not isinstance(prompts, str | Sequence | np.ndarray):
+        raise ValueError(
+            "`prompts` must be a number of pictures, a prompt or several, or Conditions. "
+            f"Received: {prompts!r}"
+        )
+    return prompts, num_images, options

@@ -4,16 +4,17 @@ import dataclasses
 from typing import Any
 
 from imagegen._checks import check_integer
-from imagegen.editing import checked_picture, checked_pictures, run_steps
+from imagegen.editing import checked_picture, checked_pictures
+from imagegen.generation import ImageGenerator, last_of
 from imagegen.interpolation import slerp, walk
-from imagegen.samplers import Denoise, Level, Sampler, levels
+from imagegen.samplers import DDIM, Denoise, Level, Sampler, levels
 
 import numpy as np
 from keras import ops
 
 
 def ddim_inversion(
-    model: Any, images: Any, *, num_steps: int = 100, num_iterations: int = 3
+    model: ImageGenerator, images: Any, *, num_steps: int = 100, num_iterations: int = 3
 ) -> np.ndarray:
     r"""Finds the noise from which the deterministic sampler makes given pictures.
 
@@ -25,11 +26,12 @@ def ddim_inversion(
 
     The equation is solved by putting its result in again, `num_iterations` times.
 
-    `model.generate(len(noise), noise=noise, num_steps=num_steps)` leads back to the pictures.
+    `model.generate(len(noise), noise=noise, num_steps=num_steps, sampler=imagegen.DDIM())` leads
+    back to the pictures.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
-            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
+        model: A model of pictures with values from 0 to 255. Stable Diffusion 3 takes pictures of
+            any size.
         images: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         num_steps: Steps from picture to noise. With few of them the way back ends elsewhere.
@@ -50,7 +52,7 @@ def ddim_inversion(
         model = imagegen.DiffusionModel.from_preset("flowers-64")
         image = model.generate(1, num_steps=5, seed=0)
         noise = imagegen.ddim_inversion(model, image, num_steps=5)
-        again = model.generate(1, noise=noise, num_steps=5)
+        again = model.generate(1, noise=noise, num_steps=5, sampler=imagegen.DDIM())
         ```
 
     Reference:
@@ -62,14 +64,15 @@ def ddim_inversion(
     table = levels(model.schedule, num_steps)
     back = table.copy()
     back[: num_steps + 1] = table[num_steps::-1]
-    sampler = _Inversion(check_integer(num_iterations, "num_iterations", minimum=1))
+    sampler = InverseDDIM(check_integer(num_iterations, "num_iterations", minimum=1))
     clean = ops.convert_to_tensor(model.to_samples(images))
-    noisy = run_steps(model, clean, (), back, 0, num_steps, sampler, "invert")
+    steps = model.run(clean, (), back, 0, num_steps, sampler=sampler, label="invert")
+    noisy = last_of(steps)
     return ops.convert_to_numpy(noisy) / np.hypot(*table[0, 1:])
 
 
 def interpolate_images(
-    model: Any, image1: Any, image2: Any, num_frames: int = 12, *, num_steps: int = 100
+    model: ImageGenerator, image1: Any, image2: Any, num_frames: int = 12, *, num_steps: int = 100
 ) -> np.ndarray:
     """Goes from one picture to another through pictures.
 
@@ -77,8 +80,8 @@ def interpolate_images(
     it becomes a picture.
 
     Args:
-        model: A trained `DiffusionModel` of pictures with values from 0 to 255, a
-            `LatentDiffusion`, or Stable Diffusion 3, which takes pictures of any size.
+        model: A model of pictures with values from 0 to 255. Stable Diffusion 3 takes pictures of
+            any size.
         image1: The picture to start from, uint8 or floats from 0 to 1, of the model's size.
         image2: The picture to arrive at.
         num_frames: How many pictures there are on the way, both ends included.
@@ -109,12 +112,20 @@ def interpolate_images(
     ends = [checked_picture(model, image1, "image1"), checked_picture(model, image2, "image2")]
     noises = ddim_inversion(model, np.concatenate(ends), num_steps=num_steps)
     noise = walk(noises, num_frames, interpolation=slerp)
-    return model.generate(num_frames, noise=noise, num_steps=num_steps)
+    return model.generate(num_frames, noise=noise, num_steps=num_steps, sampler=DDIM())
 
 
 @dataclasses.dataclass(frozen=True)
-class _Inversion(Sampler):
-    """DDIM's step backwards: `after` is the noisier level."""
+class InverseDDIM(Sampler):
+    """DDIM's step backwards, on a table of levels that is turned round: `after` is the noisier one.
+
+    Args:
+        num_iterations: How often the network looks.
+
+    Reference:
+        Pan et al., [Accelerated Iterative Diffusion Inversion](https://arxiv.org/abs/2309.04907),
+        2023.
+    """
 
     num_iterations: int
 

@@ -1,13 +1,14 @@
 """Latent diffusion: pictures that are generated as the small pictures of an autoencoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
-from imagegen.conditioning import Guidance
+from imagegen.conditioning import Conditions
 from imagegen.diffusion import DiffusionModel
-from imagegen.generation import ImageGenerator
+from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.guidance import Autoguidance
 from imagegen.images import to_uint8
 from imagegen.schedules import Schedule
 from imagegen.vae import VAE
@@ -123,6 +124,10 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         """The shape of a picture, `(height, width, channels)`."""
         return tuple(self.autoencoder.encoder.input_shape[1:])
 
+    def diffusion_model(self) -> DiffusionModel:
+        """Returns the model that learns to denoise: `model`."""
+        return self.model
+
     @property
     def schedule(self) -> Schedule:
         """The rates of noise and signal at every time: those of `model`."""
@@ -133,13 +138,28 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         self.model.schedule = schedule
 
     @property
-    def guiding_scale(self) -> float:
-        """How far sampling moves away from the poorer network of `model`, when that has one."""
-        return self.model.guiding_scale
+    def sampling(self) -> SamplingOptions:
+        """The sampling options that are the model's own: those of `model`."""
+        return self.model.sampling
 
-    @guiding_scale.setter
-    def guiding_scale(self, guiding_scale: float) -> None:
-        self.model.guiding_scale = guiding_scale
+    @property
+    def condition_shapes(self) -> Sequence[tuple[int, ...]]:
+        """The shapes of what `encode_prompts` returns, for one prompt."""
+        return self.model.condition_shapes
+
+    @property
+    def variables_read(self) -> Sequence[Any]:
+        """Every variable that `denoise` reads."""
+        return self.model.variables_read
+
+    @property
+    def autoguidance(self) -> Autoguidance | None:
+        """That of `model`."""
+        return self.model.autoguidance
+
+    def formulas(self) -> Hashable:
+        """Those of `model`."""
+        return self.model.formulas()
 
     def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
         """Returns the clean latents that `model` sees in noisy ones.
@@ -147,14 +167,15 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         Args:
             noisy: Normalized noisy latents `(batch, *sample_shape)`, float32.
             time: The diffusion time in `[0, 1]`, a scalar or one a sample, `(batch,)`.
-            conditions: What `encode` returned for one prompt a sample. `None` is the empty prompt.
+            conditions: What `encode_prompts` returned for one prompt a sample. `None` is the empty
+                prompt.
 
         Returns:
             Normalized clean latents, float32 of the shape of `noisy`.
         """
         return self.model.denoise(noisy, time, conditions)
 
-    def encode(self, prompts: Any) -> list[np.ndarray]:
+    def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become before the network of `model` sees them.
 
         Args:
@@ -166,16 +187,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         Raises:
             ValueError: If `model` has no encoder, or the encoder doesn't know a prompt.
         """
-        return self.model.encode(prompts)
-
-    def guidance(self, *arguments: Any, **options: Any) -> Guidance:
-        """Returns what `run` needs to paint what prompts say, as that of `model` does."""
-        return self.model.guidance(*arguments, **options)
-
-    def run(self, *arguments: Any, **options: Any) -> Iterator[tuple[Any, Any]]:
-        """Takes steps of sampling in the latent space, as that of `model` does."""
-        self._check_ready()
-        return self.model.run(*arguments, **options)
+        return self.model.encode_prompts(prompts)
 
     def to_samples(self, images: Any) -> np.ndarray:
         """Turns pictures into normalized latents.
@@ -190,7 +202,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
             ValueError: If the pictures have another shape or range or hold NaN, or the normalizer
                 is not adapted.
         """
-        self._check_ready()
+        self.check_ready()
         latents, _ = self.autoencoder.encode(images)
         return self.model.to_samples(latents)
 
@@ -208,7 +220,8 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         """
         return to_uint8(self.autoencoder.decode(self.model.to_images(samples)))
 
-    def _check_ready(self) -> None:
+    def check_ready(self) -> None:
+        """Raises a ValueError when the normalizer of `model` is not adapted."""
         mean = ops.convert_to_numpy(self.model.normalizer.adapt_mean)
         variance = ops.convert_to_numpy(self.model.normalizer.adapt_variance)
         if not mean.any() and (variance == 1).all():

@@ -349,6 +349,18 @@ def checked_seed(seed: int | None) -> int:
     return check_integer(seed, "seed", minimum=0, maximum=largest)
 
 
+def checked_seeds(seed: int | Sequence[int] | None, count: int) -> int | list[int]:
+    """Returns the seed of all samples as `checked_seed` does, or a list of one for each."""
+    if seed is None or np.ndim(seed) == 0:
+        return checked_seed(seed)  # type: ignore[arg-type]
+    seeds = [check_integer(one, "seed", minimum=0, maximum=2**31 - 1) for one in seed]  # type: ignore[union-attr]
+    if len(seeds) != count:
+        raise ValueError(
+            f"`seed` must be one for all {count} pictures or one for each. Received: {len(seeds)}"
+        )
+    return seeds
+
+
 def initial_noise(
     num_samples: int, shape: tuple[int, ...], seed: int | Sequence[int]
 ) -> np.ndarray:

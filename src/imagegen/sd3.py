@@ -11,7 +11,6 @@ from imagegen._sd3_concepts import learn_concept as learn_concept
 from imagegen._sd3_concepts import read_concept as read_concept
 from imagegen._sd3_loading import checked_dtype, checked_image_shape, load_task
 from imagegen._sd3_loading import weight_bytes as weight_bytes
-from imagegen._sd3_model import Embeddings as Embeddings
 from imagegen._sd3_model import StableDiffusion3 as StableDiffusion3
 from imagegen._sd3_schedule import SD3Schedule as SD3Schedule
 from imagegen._sd3_tiny import tiny_task

@@ -1,12 +1,13 @@
 """Ways from prompt to prompt under one noise, and through noise: animations and grids."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from imagegen._checks import check_integer
-from imagegen.generation import ImageGenerator
+from imagegen.conditioning import Conditions
+from imagegen.generation import ImageGenerator, SamplingOptions
 from imagegen.interpolation import slerp, walk
-from imagegen.samplers import DDIM, Sampler, checked_seed, initial_noise
+from imagegen.samplers import checked_seed, initial_noise
 
 import numpy as np
 from tqdm import tqdm
@@ -19,12 +20,8 @@ def prompt_walk(
     *,
     closed: bool = False,
     between: tuple[float, float] = (0.0, 1.0),
-    negative_prompts: Any = None,
-    guidance_scale: float | None = 3.0,
-    num_steps: int = 20,
-    sampler: Sampler = DDIM(),
-    seed: int | None = None,
     batch_size: int = 8,
+    **options: Unpack[SamplingOptions],
 ) -> np.ndarray:
     """Walks from prompt to prompt through what the model takes them for.
 
@@ -41,12 +38,9 @@ def prompt_walk(
             is left out.
         between: The part of the way to walk, from 0 to 1: `(0.5, 0.6)` is a tenth of it, in which
             one thing becomes another.
-        negative_prompts: What no frame shall show: one prompt.
-        guidance_scale: How firmly prompts are followed, as for `generate`.
-        num_steps: Steps from noise to picture.
-        sampler: How a step is taken.
-        seed: A non-negative integer: the noise. `None` draws one from Keras's global random state.
         batch_size: Frames that are painted at a time.
+        **options: How to sample, by the names of `SamplingOptions`: one seed, and of negative
+            prompts one for all.
 
     Returns:
         uint8 pictures `(num_frames, height, width, channels)`.
@@ -68,11 +62,9 @@ def prompt_walk(
         Curves](https://doi.org/10.1145/325165.325242), 1985, for the way along a great circle.
     """
     check_integer(num_frames, "num_frames", minimum=2)
-    ends = model.encode(_listed(prompts, 2))
+    ends = model.encode_prompts(_listed(prompts, 2))
     frames = [walk(end, num_frames, closed=closed, between=between) for end in ends]
-    return _paint(
-        model, frames, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size
-    )
+    return _paint(model, frames, batch_size, options)
 
 
 def noise_walk(
@@ -80,12 +72,8 @@ def noise_walk(
     prompt: Any,
     num_frames: int,
     *,
-    negative_prompts: Any = None,
-    guidance_scale: float | None = 3.0,
-    num_steps: int = 20,
-    sampler: Sampler = DDIM(),
-    seed: int | None = None,
     batch_size: int = 8,
+    **options: Unpack[SamplingOptions],
 ) -> np.ndarray:
     r"""Walks in a circle through noise, under one prompt: an animation that closes.
 
@@ -100,13 +88,9 @@ def noise_walk(
         model: A model that takes prompts.
         prompt: A prompt.
         num_frames: How many frames there are. The last one is followed by the first.
-        negative_prompts: What no frame shall show: one prompt.
-        guidance_scale: How firmly prompts are followed, as for `generate`.
-        num_steps: Steps from noise to picture.
-        sampler: How a step is taken.
-        seed: A non-negative integer: the two noises. `None` draws one from Keras's global random
-            state.
         batch_size: Frames that are painted at a time.
+        **options: How to sample, by the names of `SamplingOptions`: one seed, and of negative
+            prompts one for all.
 
     Returns:
         uint8 pictures `(num_frames, height, width, channels)`.
@@ -125,14 +109,12 @@ def noise_walk(
     """
     check_integer(num_frames, "num_frames", minimum=2)
     (prompt,) = _listed(prompt, 1, exactly=True)
-    frames = [np.repeat(end, num_frames, axis=0) for end in model.encode([prompt])]
-    seed = checked_seed(seed)
+    frames = [np.repeat(end, num_frames, axis=0) for end in model.encode_prompts([prompt])]
+    seed = _one_seed(options)
     angles = 2 * np.pi * np.arange(num_frames) / num_frames
     first, second = initial_noise(2, model.sample_shape, seed)
     noise = np.multiply.outer(np.cos(angles), first) + np.multiply.outer(np.sin(angles), second)
-    return _paint(
-        model, frames, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size, noise
-    )
+    return _paint(model, frames, batch_size, options | {"seed": seed}, noise)
 
 
 def prompt_grid(
@@ -140,12 +122,8 @@ def prompt_grid(
     prompts: Sequence[Any],
     size: int,
     *,
-    negative_prompts: Any = None,
-    guidance_scale: float | None = 3.0,
-    num_steps: int = 20,
-    sampler: Sampler = DDIM(),
-    seed: int | None = None,
     batch_size: int = 8,
+    **options: Unpack[SamplingOptions],
 ) -> np.ndarray:
     """Spreads four prompts over a square, one in each corner.
 
@@ -157,12 +135,9 @@ def prompt_grid(
         model: A model that takes prompts.
         prompts: Four prompts: upper left, upper right, lower left, lower right.
         size: Pictures along a side, at least 2.
-        negative_prompts: What no picture shall show: one prompt.
-        guidance_scale: How firmly prompts are followed, as for `generate`.
-        num_steps: Steps from noise to picture.
-        sampler: How a step is taken.
-        seed: A non-negative integer: the noise. `None` draws one from Keras's global random state.
         batch_size: Pictures that are painted at a time.
+        **options: How to sample, by the names of `SamplingOptions`: one seed, and of negative
+            prompts one for all.
 
     Returns:
         uint8 pictures `(size * size, height, width, channels)`, row by row: `imagegen.grid` shows
@@ -182,51 +157,43 @@ def prompt_grid(
         ```
     """
     check_integer(size, "size", minimum=2)
-    corners = model.encode(_listed(prompts, 4, exactly=True))
+    corners = model.encode_prompts(_listed(prompts, 4, exactly=True))
     steps = np.linspace(0, 1, size)
     rows, columns = np.repeat(steps, size), np.tile(steps, size)
     cells = []
     for corner in corners:
         four = [np.repeat(one[None], size * size, axis=0) for one in corner]
         cells.append(slerp(rows, slerp(columns, *four[:2]), slerp(columns, *four[2:])))
-    return _paint(
-        model, cells, negative_prompts, guidance_scale, num_steps, sampler, seed, batch_size
-    )
+    return _paint(model, cells, batch_size, options)
 
 
 def _paint(
     model: ImageGenerator,
     conditions: list[np.ndarray],
-    negative_prompts: Any,
-    guidance_scale: float | None,
-    num_steps: int,
-    sampler: Sampler,
-    seed: int | None,
     batch_size: int,
+    options: SamplingOptions,
     noise: np.ndarray | None = None,
 ) -> np.ndarray:
     """Pictures in batches of one size, so that one program serves all; under one noise at first."""
-    batch_size = check_integer(batch_size, "batch_size", minimum=1)
     count = len(conditions[0])
-    batch_size = min(batch_size, count)
-    seed = checked_seed(seed)
+    batch_size = min(check_integer(batch_size, "batch_size", minimum=1), count)
+    seed = _one_seed(options)
+    options = options | {"seed": seed}
     if noise is None:
         noise = np.repeat(initial_noise(1, model.sample_shape, seed), count, axis=0)
     pictures = []
     for start in tqdm(range(0, count, batch_size), desc="frames", delay=1, leave=False):
         rows = np.minimum(np.arange(start, start + batch_size), count - 1)
-        pictures.append(
-            model.generate(
-                [array[rows] for array in conditions],
-                negative_prompts=negative_prompts,
-                guidance_scale=guidance_scale,
-                num_steps=num_steps,
-                sampler=sampler,
-                seed=seed,
-                noise=noise[rows],
-            )
-        )
+        some = Conditions(*(array[rows] for array in conditions))
+        pictures.append(model.generate(some, noise=noise[rows], **options))
     return np.concatenate(pictures)[:count]
+
+
+def _one_seed(options: SamplingOptions) -> int:
+    seed = options.get("seed")
+    if seed is not None and np.ndim(seed) > 0:
+        raise ValueError(f"`seed` must be one for all frames. Received: seed={seed!r}")
+    return checked_seed(seed)  # type: ignore[arg-type]
 
 
 def _listed(prompts: Any, count: int, *, exactly: bool = False) -> list[Any]:

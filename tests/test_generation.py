@@ -1,0 +1,398 @@
+"""The contract: whatever denoises gets prompts, guidance, samplers, walks and editing."""
+
+import dataclasses
+import inspect
+
+import imagegen
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+SIZE = 8
+DEVIATION = 0.1
+MEANS = np.stack([np.full((SIZE, SIZE, 3), level, "float32") for level in (-0.6, 0.6)])
+SHARES = {"": (0.5, 0.5), "dark": (1.0, 0.0), "bright": (0.0, 1.0)}
+
+
+class Mixture(imagegen.ImageGenerator):
+    """Knows two kinds of pictures, dark and bright ones, and denoises them exactly."""
+
+    sample_shape, schedule = (SIZE, SIZE, 3), imagegen.CosineSchedule(max_signal_rate=0.999)
+    value_range, condition_shapes = (0, 255), [(2,)]
+    sampling = imagegen.SamplingOptions(num_steps=10, sampler=imagegen.DPMSolver2M())
+
+    def encode_prompts(self, prompts):
+        prompts = [prompts] if isinstance(prompts, str) else prompts
+        return imagegen.Conditions(np.array([SHARES[prompt] for prompt in prompts], "float32"))
+
+    def denoise(self, noisy, time, conditions=None):
+        (shares,) = [ops.full((len(noisy), 2), 0.5)] if conditions is None else conditions
+        noise_rate, signal_rate = self.schedule(time)
+        variance = (signal_rate * DEVIATION) ** 2 + noise_rate**2
+        away = noisy[:, None] - signal_rate * MEANS
+        logits = ops.log(shares + 1e-30) - ops.sum(away**2, (2, 3, 4)) / (2 * variance)
+        kinds = MEANS + signal_rate * DEVIATION**2 / variance * away
+        return ops.sum(ops.softmax(logits)[..., None, None, None] * kinds, axis=1)
+
+    def to_samples(self, images):
+        return np.asarray(images, "float32") / 127.5 - 1
+
+    def to_images(self, samples):
+        return imagegen.to_uint8(np.asarray(samples), value_range=(-1, 1))
+
+
+MODEL = Mixture()
+
+
+def brightness(images):
+    return np.asarray(images).astype(float).mean(axis=(1, 2, 3))
+
+
+def pictures(*levels):
+    noise = np.random.default_rng(0).integers(-5, 6, (len(levels), SIZE, SIZE, 3))
+    return (np.array(levels)[:, None, None, None] + noise).astype("uint8")
+
+
+def test_a_strangers_model_paints_what_prompts_say():
+    images = MODEL.generate(["dark", "bright"], seed=0)
+    assert images.dtype == np.uint8
+    np.testing.assert_allclose(brightness(images), [51, 204], atol=6)
+    anything = brightness(MODEL.generate(64, seed=0))
+    assert 16 < (anything > 128).sum() < 48
+    assert ((anything < 80) | (anything > 175)).mean() > 0.95
+
+
+def test_a_strangers_model_keeps_away_from_negative_prompts():
+    plain = MODEL.generate(64, seed=0)
+    images = MODEL.generate(64, negative_prompts="dark", guidance_scale=4.0, seed=0)
+    assert (brightness(images) > 128).sum() > (brightness(plain) > 128).sum() + 8
+
+
+def test_a_strangers_model_walks():
+    frames = imagegen.prompt_walk(MODEL, ["dark", "bright"], 5, guidance_scale=None, seed=0)
+    assert brightness(frames)[0] < 80 < 175 < brightness(frames)[-1]
+    round_trip = imagegen.noise_walk(MODEL, "dark", 4, seed=0)
+    assert (brightness(round_trip) < 80).all()
+    grid = imagegen.prompt_grid(MODEL, ["dark", "dark", "bright", "bright"], 2, seed=0)
+    assert (brightness(grid[:2]) < 80).all()
+    assert (brightness(grid[2:]) > 175).all()
+
+
+def test_a_walk_begins_with_what_generate_paints():
+    """Whatever the model's own options are: a walk takes the same."""
+    noise = imagegen.samplers.initial_noise(1, MODEL.sample_shape, 3)
+    frames = imagegen.prompt_walk(MODEL, ["dark", "bright"], 2, seed=3)
+    np.testing.assert_array_equal(frames[:1], MODEL.generate("dark", noise=noise, seed=3))
+
+
+def test_a_strangers_model_is_inverted():
+    images = pictures(50, 205)
+    noise = imagegen.ddim_inversion(MODEL, images, num_steps=50)
+    again = MODEL.generate(2, noise=noise, num_steps=50, sampler=imagegen.DDIM())
+    assert np.abs(again.astype(int) - images).mean() < 2
+    frames = imagegen.interpolate_images(MODEL, *images, 3, num_steps=50)
+    np.testing.assert_allclose(brightness(frames[[0, -1]]), brightness(images), atol=3)
+
+
+def test_a_strangers_model_edits():
+    dark, bright = pictures(50, 205)
+    np.testing.assert_array_equal(
+        imagegen.image_to_image(MODEL, dark, strength=1, prompts="bright", seed=0),
+        MODEL.generate(["bright"], seed=0),
+    )
+    assert brightness(imagegen.image_to_image(MODEL, dark, strength=0.3, seed=0)) < 80
+    assert (brightness(imagegen.variations(MODEL, bright, 3, strength=0.4, seed=0)) > 175).all()
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[:, 4:] = True
+    painted = imagegen.inpaint(MODEL, bright, mask, seed=0)
+    np.testing.assert_array_equal(painted[0, :, :4], bright[:, :4])
+    assert painted[:, :, 4:].mean() > 175
+    wide = imagegen.outpaint(MODEL, dark, 4, seed=0)
+    assert wide.shape == (1, SIZE + 8, SIZE + 8, 3)
+    assert wide.mean() < 80
+    large = imagegen.super_resolve(MODEL, bright[::2, ::2].copy(), 2, seed=0)
+    assert large.shape == (1, SIZE, SIZE, 3)
+    assert brightness(large) > 175
+
+
+def test_every_picture_can_have_a_seed_of_its_own_in_editing_too():
+    drafts = pictures(50, 205)
+    options = {"strength": 0.8, "num_steps": 4, "sampler": imagegen.DDPM()}
+    both = imagegen.image_to_image(MODEL, drafts, seed=[5, 7], **options)
+    for image, draft, seed in zip(both, drafts, (5, 7), strict=True):
+        (alone,) = imagegen.image_to_image(MODEL, draft, seed=[seed], **options)
+        np.testing.assert_allclose(image.astype(int), alone, atol=1)
+
+
+# How one asks
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        [((3,), {}), ((), {"num_images": 3})],
+        [(("dark",), {}), ((["dark"],), {}), ((), {"prompts": "dark"})],
+        [(("dark",), {"num_images": 3}), ((["dark"] * 3,), {}), ((("dark",) * 3,), {})],
+        [
+            (("",), {"negative_prompts": "dark"}),
+            ((1,), {"negative_prompts": "dark"}),
+            (({"prompts": "", "negative_prompts": "dark"},), {}),
+            (({"prompts": [""], "negative_prompts": ["dark"]},), {}),
+        ],
+        [
+            ((["dark", "bright"],), {}),
+            ((imagegen.Conditions(np.eye(2, dtype="float32")),), {}),
+            (({"prompts": ["dark", "bright"]},), {}),
+        ],
+    ],
+)
+def test_all_ways_of_asking_for_the_same_get_the_same(ways):
+    first, *others = (MODEL.generate(*args, num_steps=2, seed=0, **named) for args, named in ways)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((), {}, "`prompts` or `num_images`"),
+        ((0,), {}, "`num_images`.*Received: num_images=0"),
+        ((), {"num_images": 0}, "`num_images`"),
+        ((True,), {}, "`prompts`.*True"),
+        ((4.0,), {}, r"`prompts`.*4\.0"),
+        ((2,), {"num_images": 2}, "`num_images`"),
+        ((["dark", "bright"],), {"num_images": 3}, "`prompts` must be one for all 3"),
+        (({"prompt": "dark"},), {}, "`prompts` must be a mapping"),
+        ((1,), {"sampler": "ddim"}, "`sampler`.*'ddim'"),
+        ((1,), {"sampler": imagegen.DDIM}, "`sampler`.*class"),
+        ((1,), {"num_steps": 0}, "`num_steps`"),
+        ((1,), {"guidance_scale": "3", "negative_prompts": "dark"}, "`guidance_scale`"),
+        ((1,), {"seed": [1, 2]}, "`seed`"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_the_name_that_was_given(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        MODEL.generate(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [MODEL.generate, lambda **o: imagegen.image_to_image(MODEL, pictures(9), **o)],
+)
+def test_an_option_that_does_not_exist_is_named(function):
+    with pytest.raises(TypeError, match=r"`steps` is no sampling option.*'num_steps'"):
+        function(**{"steps": 3} | ({"num_images": 1} if function == MODEL.generate else {}))
+
+
+def test_everything_that_samples_takes_the_same_options():
+    takers = [
+        *(getattr(imagegen.ImageGenerator, name) for name in ("generate", "generate_steps")),
+        *(getattr(imagegen.ImageGenerator, name) for name in ("sample", "sample_steps")),
+        *(imagegen.image_to_image, imagegen.variations, imagegen.inpaint, imagegen.outpaint),
+        *(imagegen.super_resolve, imagegen.prompt_walk, imagegen.noise_walk, imagegen.prompt_grid),
+    ]
+    names = set(imagegen.SamplingOptions.__annotations__)
+    for function in takers:
+        signature = inspect.signature(function)
+        assert signature.parameters["options"].kind is inspect.Parameter.VAR_KEYWORD, function
+        assert not names & set(signature.parameters), function
+
+
+def test_a_models_own_options_hold_everywhere_and_can_be_overruled():
+    class Quick(Mixture):
+        sampling = imagegen.SamplingOptions(num_steps=3, sampler=imagegen.Euler())
+
+    quick, named = Quick(), {"num_steps": 3, "sampler": imagegen.Euler(), "seed": 0}
+    np.testing.assert_array_equal(quick.generate(2, seed=0), MODEL.generate(2, **named))
+    np.testing.assert_array_equal(
+        imagegen.inpaint(quick, pictures(50), np.eye(SIZE, dtype=bool), seed=0),
+        imagegen.inpaint(MODEL, pictures(50), np.eye(SIZE, dtype=bool), **named),
+    )
+    assert (quick.generate(2, seed=0, num_steps=4) != quick.generate(2, seed=0)).any()
+
+
+def test_what_is_no_generator_is_refused():
+    with pytest.raises(TypeError, match="abstract"):
+        type("Nothing", (imagegen.ImageGenerator,), {})()
+    with pytest.raises(ValueError, match="`prompts` are for models that have an encoder"):
+        Grey().generate("dark")
+
+
+class Grey(imagegen.ImageGenerator):
+    """Without prompts, and with samples that are no pictures."""
+
+    sample_shape, schedule = (2,), imagegen.FlowSchedule()
+
+    def denoise(self, noisy, time, conditions=None):
+        return 0 * noisy
+
+
+def test_samples_that_are_no_pictures_are_floats():
+    samples = Grey().generate(3, num_steps=2, seed=0)
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, np.zeros((3, 2), "float32"))
+
+
+# Conditions that are no words
+
+
+@keras.saving.register_keras_serializable("tests")
+class SmallPicture(keras.layers.Layer):
+    """Tells a network what the picture looks like in small."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+        self.empty = np.full((size, size, 3), -1, "float32")
+
+    def tokens(self, prompts):
+        rows = [self.empty if isinstance(one, str) else np.asarray(one) / 255 for one in prompts]
+        return np.stack(rows).astype("float32")
+
+    def call(self, tokens):
+        factor = SIZE // self.size
+        return ops.repeat(ops.repeat(tokens, factor, axis=1), factor, axis=2)
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size}
+
+
+@keras.saving.register_keras_serializable("tests")
+class SmallPictureAndKind(SmallPicture):
+    """Several conditions at once: a small picture, and one of three numbers."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(size, **kwargs)
+        self.picture, self.empty = self.empty, (self.empty, np.array(2, "int32"))
+
+    def tokens(self, prompts):
+        blank = ("", 2)
+        images, kinds = zip(*(blank if one == "" else one for one in prompts), strict=True)
+        rows = [self.picture if isinstance(one, str) else one / 255 for one in images]
+        return np.stack(rows).astype("float32"), np.array(kinds, "int32")
+
+    def call(self, tokens):
+        images, kinds = tokens
+        return [super().call(images), ops.one_hot(kinds, 3)]
+
+
+def network_of(*conditions):
+    """One convolution that sees the noisy picture, the noise rate and all conditions."""
+    noisy = keras.Input((SIZE, SIZE, 3), name="noisy")
+    rates = keras.Input((1, 1, 1), name="noise_rates")
+    inputs = [keras.Input(shape, name=f"condition_{i}") for i, shape in enumerate(conditions)]
+    maps = [noisy, keras.layers.UpSampling2D(SIZE)(rates)]
+    for one in inputs:
+        if len(one.shape) == 2:
+            one = keras.layers.Reshape((1, 1, one.shape[-1]))(one)
+            one = keras.layers.UpSampling2D(SIZE)(one)
+        maps.append(one)
+    x = keras.layers.Concatenate()(maps)
+    x = keras.layers.Conv2D(32, 1, activation="swish")(x)
+    return keras.Model([noisy, rates, *inputs], keras.layers.Conv2D(3, 1)(x))
+
+
+def blocks(count, seed=0):
+    """Pictures of even blocks, and the same in small."""
+    small = np.random.default_rng(seed).integers(0, 256, (count, SIZE // 2, SIZE // 2, 3), "uint8")
+    return small.repeat(2, axis=1).repeat(2, axis=2), small
+
+
+@pytest.mark.slow(reason="trains a model until it enlarges")
+def test_a_model_conditioned_on_a_small_picture_learns_to_enlarge(tmp_path):
+    images, small = blocks(512)
+    model = imagegen.DiffusionModel(
+        network_of((SIZE, SIZE, 3)),
+        encoder=SmallPicture(SIZE // 2),
+        prediction=imagegen.ImagePrediction(),
+        averaging=0.9,
+    )
+    model.normalizer.adapt(images)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit((images, model.encoder.tokens(small)), epochs=30, verbose=0)
+    wanted, unseen = blocks(4, seed=1)
+    painted = model.generate(list(unseen), guidance_scale=None, num_steps=5, seed=0)
+    assert np.abs(painted.astype(int) - wanted).mean() < 12
+    # It edits, too, told by other small pictures than the draft's.
+    edited = imagegen.image_to_image(
+        model, images[:4], prompts=list(unseen), guidance_scale=None, strength=0.9, seed=0
+    )
+    assert np.abs(edited.astype(int) - wanted).mean() < 20
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        again.generate(list(unseen), guidance_scale=None, num_steps=5, seed=0), painted
+    )
+
+
+def test_a_model_takes_several_conditions_at_once():
+    images, small = blocks(16)
+    kinds = np.arange(16) % 2
+    encoder = SmallPictureAndKind(SIZE // 2)
+    model = imagegen.DiffusionModel(network_of((SIZE, SIZE, 3), (3,)), encoder=encoder)
+    model.normalizer.adapt(images)
+    model.compile("adam")
+    prompts = list(zip(small, kinds, strict=True))
+    model.fit((images, encoder.tokens(prompts)), batch_size=8, verbose=0)
+    maps, numbers = model.encode_prompts(prompts)
+    assert maps.shape == (16, SIZE, SIZE, 3)
+    assert numbers.shape == (16, 3)
+    options = {"num_steps": 2, "seed": 0}
+    painted = model.generate(prompts[:2], **options)
+    other = model.generate([(small[0], 1), (small[1], 0)], **options)
+    assert (painted != other).any()
+    assert model.generate(2, **options).shape == (2, SIZE, SIZE, 3)
+
+
+# What is compiled follows what is set
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prediction", imagegen.VelocityPrediction()),
+        ("weighting", imagegen.MinSNRWeighting()),
+        ("schedule", imagegen.FlowSchedule()),
+    ],
+)
+def test_what_is_replaced_is_learned_with(name, value):
+    """The next `fit` gives the loss that a model made with the new value gives."""
+    images = blocks(8)[0]
+
+    def losses(model):
+        model.seed_generator.state.assign(keras.random.SeedGenerator(3).state)
+        model.compile(keras.optimizers.SGD(0.0))
+        return model.fit(images, batch_size=8, shuffle=False, verbose=0).history["loss"]
+
+    network = network_of()
+    changed = imagegen.DiffusionModel(network)
+    changed.normalizer.adapt(images)
+    before = losses(changed)
+    setattr(changed, name, value)
+    fresh = imagegen.DiffusionModel(network, **{name: value})
+    fresh.normalizer.adapt(images)
+    changed.seed_generator.state.assign(keras.random.SeedGenerator(3).state)
+    after = changed.fit(images, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    assert after == pytest.approx(losses(fresh), rel=1e-5)
+    assert after != pytest.approx(before, rel=1e-3)
+
+
+def test_a_models_own_options_are_saved_with_it(tmp_path):
+    sampling = imagegen.SamplingOptions(num_steps=7, sampler=imagegen.DDIM(eta=0.5))
+    model = imagegen.DiffusionModel(network_of(), sampling=sampling)
+    model.normalizer.adapt(blocks(8)[0])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.sampling == sampling == model.sampling
+    np.testing.assert_array_equal(again.generate(2, seed=0), model.generate(2, seed=0))
+    with pytest.raises(ValueError, match="`sampler`"):
+        imagegen.DiffusionModel(network_of(), sampling={"sampler": "ddim"})
+
+
+def test_a_way_knows_its_levels():
+    way = MODEL.begin("dark", 3, {"num_steps": 4, "seed": 1})
+    assert dataclasses.asdict(way).keys() >= {"num_images", "num_steps", "seed"}
+    np.testing.assert_array_equal(way.table, imagegen.samplers.levels(MODEL.schedule, 4))
+    assert way.noise().shape == (3, *MODEL.sample_shape)
