@@ -96,8 +96,9 @@ def test_flow_never_samples_where_no_signal_is_left(shift, num_steps):
 @settings(max_examples=15)  # Every number of times is a shape of its own to compile.
 @given(st.integers(2, 100))
 def test_edm_visits_the_papers_sigmas(num_steps):
-    """Equation 5, whose last sigma is reached at time 0."""
-    sigmas, signal_rates = evaluated(imagegen.EDMSchedule(), np.linspace(1, 0, num_steps))
+    """Equation 5: the last sigma before the clean sample is the lowest."""
+    schedule = imagegen.EDMSchedule()
+    sigmas, signal_rates = evaluated(schedule, schedule.sampling_times(num_steps))
     steps = np.arange(num_steps) / (num_steps - 1)
     expected = (80 ** (1 / 7) + steps * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     np.testing.assert_allclose(sigmas, expected, rtol=2e-3)
@@ -165,3 +166,21 @@ def test_only_a_schedule_has_log_ratios():
 def test_every_schedule_survives_serialization(schedule):
     config = keras.saving.serialize_keras_object(schedule)
     assert keras.saving.deserialize_keras_object(config) == schedule
+
+
+@given(
+    st.sampled_from(
+        [
+            imagegen.CosineSchedule(),
+            imagegen.ShiftedCosineSchedule(128),
+            imagegen.FlowSchedule(3),
+            imagegen.EDMSchedule(),
+            imagegen.EvenLogSNR(imagegen.CosineSchedule()),
+        ]
+    ),
+    st.floats(0.02, 0.98),
+)
+def test_the_time_of_a_ratio_is_the_time_that_has_it(schedule, time):
+    noise_rate, signal_rate = evaluated(schedule, time)
+    found = float(schedule.time_of(noise_rate / signal_rate))
+    assert found == pytest.approx(time, abs=1e-4)

@@ -104,6 +104,7 @@ from imagegen.presets import save_preset as save_preset
 from imagegen.samplers import DDIM as DDIM
 from imagegen.samplers import DDPM as DDPM
 from imagegen.samplers import DPMSolver2M as DPMSolver2M
+from imagegen.samplers import EDMSampler as EDMSampler
 from imagegen.samplers import Euler as Euler
 from imagegen.samplers import Heun as Heun
 from imagegen.samplers import Level as Level

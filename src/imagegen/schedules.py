@@ -60,6 +60,25 @@ class Schedule(Configured):
         """Returns the times that training visits, given uniform draws from `[0, 1)`."""
         return uniform
 
+    def time_of(self, ratio: Any) -> Any:
+        """Returns the time at which the noise rate is `ratio` times the signal rate.
+
+        Args:
+            ratio: A scalar, above 0.
+
+        Returns:
+            A float32 scalar from 0 to 1: one of the ends, where no time has this ratio.
+        """
+        ratio = ops.convert_to_tensor(ratio, "float32")
+        low, high = ops.zeros_like(ratio), ops.ones_like(ratio)
+        # The ratio grows with time, so that each halving keeps the half with the answer.
+        for _ in range(30):
+            middle = (low + high) / 2
+            noise_rate, signal_rate = self(middle)
+            below = noise_rate < ratio * signal_rate
+            low, high = ops.where(below, middle, low), ops.where(below, high, middle)
+        return (low + high) / 2
+
 
 @keras.saving.register_keras_serializable(package="imagegen")
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +235,8 @@ class EDMSchedule(Schedule):
     $$s(t) = 1, \quad n(t) = \sigma(t) = \left(\sigma_{\max}^{1/\rho}
     + (1 - t) (\sigma_{\min}^{1/\rho} - \sigma_{\max}^{1/\rho})\right)^\rho$$
 
-    Sampling visits these; training draws $\log\sigma$ from a normal distribution.
+    Sampling visits $N$ of these at even times from 1 to 0, both included, and then the clean
+    sample. Training draws $\log\sigma$ from a normal distribution.
 
     Args:
         sigma_min: The noise rate at time 0, above 0.
@@ -252,6 +272,15 @@ class EDMSchedule(Schedule):
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         noise_rates = (high + (1 - times) * (low - high)) ** self.rho
         return noise_rates, ops.ones_like(noise_rates)
+
+    def sampling_times(self, num_steps: int) -> np.ndarray:
+        # Time 0 is no clean sample here, but the lowest noise rate, and the last one visited.
+        return np.linspace(1, 0, num_steps, dtype="float32")
+
+    def time_of(self, ratio: Any) -> Any:
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        ratio = ops.convert_to_tensor(ratio, "float32")
+        return 1 - (ratio ** (1 / self.rho) - high) / (low - high)
 
     def training_times(self, uniform: Any) -> Any:
         # The inverse of the distribution's cumulative function, then of `__call__`.
