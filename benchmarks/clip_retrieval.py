@@ -28,7 +28,7 @@ PROMPTS = {
 def main() -> None:
     clip = imagegen.CLIP.from_preset("clip-32")
     images, _, attributes = imagegen.datasets.captioned_flowers(NUM_PICTURES, seed=SEED)
-    captions = np.array([imagegen.caption(drawn, name_center=True) for drawn in attributes])
+    captions = np.array([imagegen.drawn.caption(drawn, name_center=True) for drawn in attributes])
     similarity = clip.similarity(images, captions.tolist())
     of_images, of_texts = (
         np.mean([found(scores, captions, index) for index in range(NUM_PICTURES)])
@@ -49,17 +49,17 @@ def main() -> None:
     )
 
 
-def variations(clip: imagegen.CLIP) -> imagegen.PromptAdherence:
+def variations(clip: imagegen.CLIP) -> imagegen.drawn.PromptAdherence:
     painter = imagegen.DiffusionModel.from_preset("clip-flowers-32")
     images, _, attributes = imagegen.datasets.captioned_flowers(
         NUM_VARIATIONS, seed=SEED, upright=True
     )
-    captions = [imagegen.caption(drawn, name_center=True) for drawn in attributes]
+    captions = [imagegen.drawn.caption(drawn, name_center=True) for drawn in attributes]
     of_images, of_texts = clip.embed_images(images), clip.embed_texts(captions)
     moved = of_images + of_texts.mean(axis=0) - of_images.mean(axis=0)
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
     painted = painter.generate(imagegen.Conditions(moved), num_steps=20, seed=SEED)
-    return imagegen.prompt_adherence(painted, attributes)
+    return imagegen.drawn.prompt_adherence(painted, attributes)
 
 
 def found(scores: np.ndarray, captions: np.ndarray, index: int) -> bool:

@@ -25,22 +25,22 @@ import numpy as np
 NUM_PICTURES = 100
 
 
-def flowers(count: int, seed: int, pattern: str = "plain") -> list[imagegen.FlowerAttributes]:
+def flowers(count: int, seed: int, pattern: str = "plain") -> list[imagegen.drawn.FlowerAttributes]:
     rng = np.random.default_rng(seed)
-    drawn = [imagegen.sample_attributes(rng, upright=True) for _ in range(count)]
+    drawn = [imagegen.drawn.sample_attributes(rng, upright=True) for _ in range(count)]
     return [
         dataclasses.replace(flower, pattern=pattern, num_petals=int(rng.integers(3, 9)))
         for flower in drawn
     ]
 
 
-def prompts(flowers: list[imagegen.FlowerAttributes], word: str = "") -> list[str]:
-    captions = [imagegen.caption(flower, name_center=True) for flower in flowers]
+def prompts(flowers: list[imagegen.drawn.FlowerAttributes], word: str = "") -> list[str]:
+    captions = [imagegen.drawn.caption(flower, name_center=True) for flower in flowers]
     return [caption.replace(" flower", f" {word} flower") for caption in captions]
 
 
 def count(images: np.ndarray) -> str:
-    found = collections.Counter(imagegen.read_patterns(images))
+    found = collections.Counter(imagegen.drawn.read_patterns(images))
     return ", ".join(f"{number} {name}" for name, number in found.most_common())
 
 
@@ -53,7 +53,7 @@ def main() -> None:
         start = time.perf_counter()
         imagegen.learn_concept(
             model,
-            imagegen.draw_flowers(pupils),
+            imagegen.drawn.draw_flowers(pupils),
             word,
             initial_word="meadow",
             prompts=prompts(pupils, word),
@@ -63,7 +63,7 @@ def main() -> None:
     print(f"without a new word:     {count(before)}")
     for word in ("meadow", "coastal", "alpine", "<stripes>", "<spots>"):
         painted = model.generate(prompts(asked, word), seed=0)
-        told = imagegen.prompt_adherence(painted, asked).everything
+        told = imagegen.drawn.prompt_adherence(painted, asked).everything
         print(f"{word:10} {count(painted)}; colours and number of petals right in {told:.0%}")
     print("claim: at least 90 of the word's pattern")
     after = model.generate(prompts(asked), seed=0)

@@ -44,10 +44,10 @@ HELD_OUT = [
 def prompts_of(held_out: bool, num_petals: range = range(3, 9)) -> list[str]:
     rng, prompts = np.random.default_rng(99), []
     while len(prompts) < NUM_PROMPTS:
-        flower = imagegen.sample_attributes(rng)
+        flower = imagegen.drawn.sample_attributes(rng)
         unseen = (flower.petal_color, flower.background_color) in HELD_OUT
         if flower.num_petals in num_petals and unseen == held_out:
-            prompts.append(imagegen.caption(flower, name_center=True))
+            prompts.append(imagegen.drawn.caption(flower, name_center=True))
     return prompts
 
 
@@ -86,7 +86,7 @@ def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> np.nda
     }.items():
         pictures = paint(model, prompts, guidance_scale=GUIDANCE_SCALE)
         first = pictures if first is None else first
-        told = imagegen.prompt_adherence(pictures, prompts)
+        told = imagegen.drawn.prompt_adherence(pictures, prompts)
         print(
             f"{kind:21s} {told.petal_color:7.1%} {told.center_color:7.1%} "
             f"{told.background_color:11.1%} {told.num_petals:7.1%}"
@@ -94,7 +94,7 @@ def measure(model: imagegen.DiffusionModel | imagegen.LatentDiffusion) -> np.nda
 
     open_prompts = ["a flower on a white background"] * NUM_PROMPTS
     blue = [
-        sum(reading.petal_color == "blue" for reading in imagegen.read_flowers(pictures))
+        sum(reading.petal_color == "blue" for reading in imagegen.drawn.read_flowers(pictures))
         for pictures in (
             paint(model, open_prompts),
             paint(model, open_prompts, negative_prompts="blue petals"),

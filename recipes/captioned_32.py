@@ -49,19 +49,19 @@ def drawings(num_images: int, image_size: int, seed: int) -> tuple[np.ndarray, l
     rng = np.random.default_rng(seed)
     attributes = []
     while len(attributes) < num_images:
-        drawn = imagegen.sample_attributes(rng, upright=True)
+        drawn = imagegen.drawn.sample_attributes(rng, upright=True)
         is_held_out = (drawn.petal_color, drawn.background_color) in HELD_OUT
         if not is_held_out and (drawn.num_petals <= 8 or rng.random() < 0.25):
             attributes.append(drawn)
     captions = [describe(drawn, rng) for drawn in attributes]
-    return imagegen.draw_flowers(attributes, image_size), captions
+    return imagegen.drawn.draw_flowers(attributes, image_size), captions
 
 
-def describe(drawn: imagegen.FlowerAttributes, rng: np.random.Generator) -> str:
-    habitat = imagegen.sample_habitat(drawn, rng) if rng.random() < 0.5 else None
+def describe(drawn: imagegen.drawn.FlowerAttributes, rng: np.random.Generator) -> str:
+    habitat = imagegen.drawn.sample_habitat(drawn, rng) if rng.random() < 0.5 else None
     if rng.random() < 0.25:
-        return imagegen.partial_caption(drawn, rng, habitat=habitat)
-    return imagegen.caption(drawn, name_center=bool(rng.random() < 0.5), habitat=habitat)
+        return imagegen.drawn.partial_caption(drawn, rng, habitat=habitat)
+    return imagegen.drawn.caption(drawn, name_center=bool(rng.random() < 0.5), habitat=habitat)
 
 
 def build_model(captions: list[str], steps: int) -> imagegen.DiffusionModel:

@@ -47,15 +47,15 @@ class Drawings(keras.utils.PyDataset):
 
 def drawings(num_images: int, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
     """Flowers and captions of every kind."""
-    attributes = [imagegen.sample_attributes(rng) for _ in range(num_images)]
+    attributes = [imagegen.drawn.sample_attributes(rng) for _ in range(num_images)]
     captions = []
     for drawn in attributes:
         kind = rng.random()
         if kind < 0.3:
-            captions.append(imagegen.partial_caption(drawn, rng))
+            captions.append(imagegen.drawn.partial_caption(drawn, rng))
         else:
-            captions.append(imagegen.caption(drawn, name_center=bool(kind >= 0.5)))
-    return imagegen.draw_flowers(attributes), captions
+            captions.append(imagegen.drawn.caption(drawn, name_center=bool(kind >= 0.5)))
+    return imagegen.drawn.draw_flowers(attributes), captions
 
 
 def build_model() -> imagegen.CLIP:

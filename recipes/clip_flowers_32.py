@@ -82,7 +82,7 @@ def main() -> None:
     images, _, attributes = imagegen.datasets.captioned_flowers(
         NUM_DRAWINGS, seed=SEED, upright=True
     )
-    captions = [imagegen.caption(flower, name_center=True) for flower in attributes]
+    captions = [imagegen.drawn.caption(flower, name_center=True) for flower in attributes]
     painter = imagegen.DiffusionModel.from_preset(options.painter)
     model = build_model(painter, imagegen.CLIP.from_preset(options.clip))
     model.normalizer.adapt(images)

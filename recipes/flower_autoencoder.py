@@ -56,12 +56,12 @@ def build_model(num_steps: int) -> imagegen.VAE:
     return vae
 
 
-def report(vae: imagegen.VAE, drawn: imagegen.CaptionedFlowers, path: pathlib.Path) -> None:
+def report(vae: imagegen.VAE, drawn: imagegen.drawn.CaptionedFlowers, path: pathlib.Path) -> None:
     means, _ = vae.encode(drawn.images)
     decoded = imagegen.to_uint8(vae.decode(means))
     errors = decoded.astype("float64") - drawn.images
     peak_ratio = 10 * np.log10(255**2 / np.mean(errors**2))
-    right = imagegen.prompt_adherence(decoded, drawn.attributes).everything
+    right = imagegen.drawn.prompt_adherence(decoded, drawn.attributes).everything
     print(f"Fresh drawings: off by {abs(errors).mean():.2f} levels, {peak_ratio:.1f} dB")
     print(f"Colours and petals of {right:.1%} of them are read rightly from the reconstruction")
     pairs = np.concatenate([drawn.images[:8], decoded[:8]])

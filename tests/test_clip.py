@@ -208,7 +208,7 @@ def test_noise_turns_vectors_by_the_angle_asked_for_in_training_only():
 
 def test_a_picture_fits_its_captions_better_than_others_by_the_preset():
     images, _, attributes = imagegen.datasets.captioned_flowers(16, seed=99)
-    captions = [imagegen.caption(drawn, name_center=True) for drawn in attributes]
+    captions = [imagegen.drawn.caption(drawn, name_center=True) for drawn in attributes]
     similarity = imagegen.CLIP.from_preset("clip-32").similarity(images, captions)
     assert (similarity.argmax(axis=1) == np.arange(16)).mean() > 0.9
 

@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "imagegen"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
+MODULES = sorted(FILES)
 
 # Every module's siblings, `_checks` aside, which all may use.
 ALLOWED = {
@@ -20,13 +25,11 @@ ALLOWED = {
     "_download": "",
     "_jit": "",
     "_oxford": "images _download",
-    "adherence": "captioned",
     "animation": "images",
-    "captioned": "",
     "checkpoints": "",
     "concepts": "images",
     "conditioning": "",
-    "datasets": "captioned images _oxford _download",
+    "datasets": "drawn.captioned images _oxford _download",
     "_weights": "layers",
     "diffusion": "schedules predictions conditioning guidance generation presets _batches _jit",
     "discrete": "schedules",
@@ -44,17 +47,22 @@ ALLOWED = {
     "layers": "",
     "metrics": "",
     "networks": "layers _weights",
-    "patterns": "adherence captioned",
     "predictions": "schedules",
     "presets": "_download",
     "samplers": "schedules",
     "schedules": "",
-    "sd3": "_sd3_concepts _sd3_loading _sd3_model _sd3_schedule _sd3_tiny",
-    "_sd3_concepts": "concepts images",
-    "_sd3_loading": "",
-    "_sd3_model": "_sd3_schedule generation conditioning guidance images samplers _jit",
-    "_sd3_schedule": "schedules",
-    "_sd3_tiny": "",
+    "drawn": "drawn.captioned drawn.captions drawn.drawing drawn.patterns drawn.reading",
+    "drawn.captioned": "drawn.captions drawn.drawing",
+    "drawn.captions": "drawn.drawing",
+    "drawn.drawing": "",
+    "drawn.patterns": "drawn.drawing drawn.reading",
+    "drawn.reading": "drawn.drawing",
+    "sd3": "sd3.concepts sd3.loading sd3.model sd3.schedule sd3.toy",
+    "sd3.concepts": "concepts images",
+    "sd3.loading": "",
+    "sd3.model": "sd3.schedule generation conditioning guidance images samplers _jit",
+    "sd3.schedule": "schedules",
+    "sd3.toy": "",
     "text": "_weights",
     "unet": "layers _jit _weights",
     "vae": "layers presets _batches _weights",
@@ -83,9 +91,14 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def siblings(names: set[str]) -> set[str]:
-    """The modules of the package among `names`."""
-    matches = (re.match(r"imagegen\.(\w+)", name) for name in names)
-    return {match[1] for match in matches if match and match[1] in MODULES}
+    """The modules of the package among `names`: of a package and a module in it, the module."""
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        known = [".".join(parts[1:end]) for end in range(2, len(parts) + 1)]
+        if parts[0] == "imagegen":
+            found |= set([one for one in known if one in FILES][-1:])
+    return found
 
 
 def at_import_time(tree: ast.Module) -> set[str]:
@@ -104,14 +117,14 @@ def at_import_time(tree: ast.Module) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_the_siblings_the_design_allows(module):
-    names = imported(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8")))
+    names = imported(ast.parse(FILES[module].read_text("utf-8")))
     assert siblings(names) <= {"_checks", *ALLOWED[module].split()}
     assert "imagegen" not in names, "a module names the siblings it needs, not all of the package"
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_packages_are_imported_inside_functions(module):
-    names = at_import_time(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8")))
+    names = at_import_time(ast.parse(FILES[module].read_text("utf-8")))
     assert not {name for name in names for heavy in HEAVY if name.startswith(heavy)}
 
 
@@ -143,12 +156,14 @@ print(*({HEAVY!r} & (sys.modules.keys() - before)))
 
 
 def public_names() -> list[str]:
-    """The names that `imagegen/__init__.py` exports by `X as X`."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
-    aliases = [
-        alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
-    ]
-    return [alias.name for alias in aliases if alias.asname == alias.name]
+    """The names that the package and the packages in it export by `X as X`."""
+    names = []
+    for prefix, folder in (("", PACKAGE), ("drawn.", PACKAGE / "drawn"), ("sd3.", PACKAGE / "sd3")):
+        tree = ast.parse((folder / "__init__.py").read_text("utf-8"))
+        imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+        aliases = (alias for node in imports for alias in node.names)
+        names += [prefix + alias.name for alias in aliases if alias.asname == alias.name]
+    return names
 
 
 def test_every_public_name_is_documented_on_exactly_one_page():

@@ -3,14 +3,9 @@
 import dataclasses
 from collections import Counter
 
-from imagegen.captioned import (
-    PATTERNS,
-    FlowerAttributes,
-    captioned_flowers,
-    draw_flowers,
-    sample_attributes,
-)
-from imagegen.patterns import read_patterns
+from imagegen.drawn.captioned import captioned_flowers
+from imagegen.drawn.drawing import PATTERNS, FlowerAttributes, draw_flowers, sample_attributes
+from imagegen.drawn.patterns import read_patterns
 
 import numpy as np
 import pytest

@@ -324,10 +324,10 @@ def test_the_folder_of_weights_holds_the_listed_presets_and_nothing_else():
 def test_the_painters_of_captions_do_what_they_are_told(name, kind):
     rng, prompts = np.random.default_rng(0), []
     while len(prompts) < 24:
-        flower = imagegen.sample_attributes(rng)
+        flower = imagegen.drawn.sample_attributes(rng)
         if flower.num_petals <= 8:
-            prompts.append(imagegen.caption(flower, name_center=True))
+            prompts.append(imagegen.drawn.caption(flower, name_center=True))
     images = kind.from_preset(name).generate(prompts, num_steps=12, seed=0)
-    told = imagegen.prompt_adherence(images, prompts)
+    told = imagegen.drawn.prompt_adherence(images, prompts)
     assert min(told.petal_color, told.background_color) > 0.95
     assert min(told.center_color, told.num_petals) > 0.8

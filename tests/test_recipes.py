@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 
 import imagegen
-from imagegen.captioned import COLORS
+from imagegen.drawn.drawing import COLORS
 
 import keras
 import numpy as np

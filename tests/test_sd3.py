@@ -7,8 +7,10 @@ import itertools
 import types
 
 import imagegen
-from imagegen import _sd3_concepts, _sd3_loading, sd3
+from imagegen import sd3
 from imagegen.samplers import initial_noise, levels
+from imagegen.sd3 import concepts as sd3_concepts
+from imagegen.sd3 import loading
 
 import keras
 import numpy as np
@@ -363,8 +365,8 @@ def test_a_word_learns_and_is_forgotten_and_nothing_else_changes(model, tmp_path
     concept = sd3.learn_concept(
         model, pictures(height=96), "sks", initial_word="dog", num_steps=3, learning_rate=0.1
     )
-    tables = _sd3_concepts._tables(model)
-    token = _sd3_concepts._token(model, "sks")
+    tables = sd3_concepts._tables(model)
+    token = sd3_concepts._token(model, "sks")
     for weight, old in zip(model.backbone.weights, weights, strict=True):
         new = ops.convert_to_numpy(weight)
         if any(weight is table for table in tables):
@@ -386,29 +388,29 @@ def test_a_word_learns_and_is_forgotten_and_nothing_else_changes(model, tmp_path
 
 
 def test_the_word_is_read_where_it_stands(model):
-    tokens = np.stack([_sd3_concepts.both_tokens(model, text) for text in ("a sks dog", "a dog")])
-    token = _sd3_concepts._token(model, "sks")
+    tokens = np.stack([sd3_concepts.both_tokens(model, text) for text in ("a sks dog", "a dog")])
+    token = sd3_concepts._token(model, "sks")
     own = sd3.read_concept(model, "sks").vector
-    ours = _sd3_concepts.conditions_with(model.backbone, own, token, tokens)
+    ours = sd3_concepts.conditions_with(model.backbone, own, token, tokens)
     for part, expected in zip(ours, model.encode_prompts(["a sks dog", "a dog"]), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(part), expected, atol=1e-5)
     other = own + normal(0, len(own))
-    _, pooled = _sd3_concepts.conditions_with(model.backbone, other, token, tokens)
+    _, pooled = sd3_concepts.conditions_with(model.backbone, other, token, tokens)
     moved = np.abs(ops.convert_to_numpy(pooled) - model.encode_prompts(["a sks dog", "a dog"])[1])
     assert moved[0].max() > 1e-2
     assert moved[1].max() < 1e-5
 
 
 def test_the_gradient_is_the_slope_of_the_loss(model):
-    tokens = _sd3_concepts.both_tokens(model, "a photo of sks")[None]
-    token = _sd3_concepts._token(model, "sks")
+    tokens = sd3_concepts.both_tokens(model, "a photo of sks")[None]
+    token = sd3_concepts._token(model, "sks")
     vector = sd3.read_concept(model, "sks").vector
     samples, noise = normal(1, 1, *model.sample_shape), normal(2, 1, *model.sample_shape)
     rates = np.full((1, 1), 0.6, "float32")
 
     @jax.jit
     def loss(vector):
-        return _sd3_concepts.loss(model, vector, token, samples, tokens, noise, rates)
+        return sd3_concepts.loss(model, vector, token, samples, tokens, noise, rates)
 
     gradient = np.asarray(jax.jit(jax.grad(loss))(vector), "float64")
     for direction in (gradient / np.linalg.norm(gradient), *normal(3, 3, len(vector))):
@@ -469,7 +471,7 @@ def failing(monkeypatch, error: Exception) -> None:
         raise error
 
     monkeypatch.setattr(preset_utils.kagglehub, "model_download", download)
-    monkeypatch.setattr(_sd3_loading, "_memory", lambda: 10**12)
+    monkeypatch.setattr(loading, "_memory", lambda: 10**12)
 
 
 def test_a_licence_that_was_not_accepted_is_named(monkeypatch):
@@ -502,7 +504,7 @@ def test_other_errors_stay_what_they_are(monkeypatch):
 
 def test_what_does_not_fit_is_not_downloaded(monkeypatch):
     failing(monkeypatch, AssertionError("it was downloaded"))
-    monkeypatch.setattr(_sd3_loading, "_memory", lambda: 8 * 10**9)
+    monkeypatch.setattr(loading, "_memory", lambda: 8 * 10**9)
     with pytest.raises(MemoryError, match=r"take 18.1 GB in bfloat16.*has 8.0 GB"):
         sd3.load("stable_diffusion_3.5_large", dtype="bfloat16")
     assert sd3.weight_bytes("stable_diffusion_3_medium", "float32") == 4 * 2_987_080_931
@@ -531,15 +533,15 @@ def test_bad_arguments_are_named(options, message):
 def test_half_precision_is_chosen_by_the_device(monkeypatch):
     for device, default in (("cpu:0", "float32"), ("gpu:0", "bfloat16")):
         monkeypatch.setattr(
-            _sd3_loading,
+            loading,
             "keras",
             types.SimpleNamespace(
                 distribution=types.SimpleNamespace(list_devices=lambda device=device: [device])
             ),
         )
-        assert _sd3_loading.checked_dtype(None) == default
+        assert loading.checked_dtype(None) == default
         if device == "cpu:0":
             with pytest.raises(ValueError, match=r"must not be 'float16' on a CPU.*'bfloat16'"):
-                _sd3_loading.checked_dtype("float16")
+                loading.checked_dtype("float16")
         else:
-            assert _sd3_loading.checked_dtype("float16") == "float16"
+            assert loading.checked_dtype("float16") == "float16"

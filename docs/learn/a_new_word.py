@@ -29,7 +29,7 @@ model = imagegen.DiffusionModel.from_preset("captioned-32")
 def some_flowers(number, seed, pattern="plain"):
     """Flowers at random, with three to eight petals of one pattern."""
     rng = np.random.default_rng(seed)
-    drawn = [imagegen.sample_attributes(rng, upright=True) for _ in range(number)]
+    drawn = [imagegen.drawn.sample_attributes(rng, upright=True) for _ in range(number)]
     return [
         dataclasses.replace(flower, num_petals=int(rng.integers(3, 9)), pattern=pattern)
         for flower in drawn
@@ -37,7 +37,7 @@ def some_flowers(number, seed, pattern="plain"):
 
 
 flowers = {pattern: some_flowers(5, 1, pattern) for pattern in ("stripes", "spots")}
-pictures = {pattern: imagegen.draw_flowers(drawn) for pattern, drawn in flowers.items()}
+pictures = {pattern: imagegen.drawn.draw_flowers(drawn) for pattern, drawn in flowers.items()}
 imagegen.show(np.concatenate([*pictures.values()]), columns=5, scale=2)
 
 # %% [markdown]
@@ -78,7 +78,7 @@ assert not {"striped", "stripes", "spotted", "spots"} & set(model.encoder.tokeni
 # %%
 def with_word(flowers, word):
     """Captions that have a word in front of "flower"."""
-    captions = [imagegen.caption(flower, name_center=True) for flower in flowers]
+    captions = [imagegen.drawn.caption(flower, name_center=True) for flower in flowers]
     return [caption.replace(" flower", f" {word} flower") for caption in captions]
 
 
@@ -127,7 +127,7 @@ painted = {
 imagegen.show(np.concatenate([row[:8] for row in painted.values()]), columns=8, scale=2)
 
 # %% [markdown]
-# Do they work each time? [read_patterns][imagegen.read_patterns] draws each flower that it finds in a picture
+# Do they work each time? [read_patterns][imagegen.drawn.read_patterns] draws each flower that it finds in a picture
 # again, plain, striped and spotted, and says which drawing is nearest. It has learned nothing, so it favours no
 # model.
 
@@ -135,7 +135,8 @@ imagegen.show(np.concatenate([row[:8] for row in painted.values()]), columns=8, 
 import collections
 
 found = {
-    word: collections.Counter(imagegen.read_patterns(flowers)) for word, flowers in painted.items()
+    word: collections.Counter(imagegen.drawn.read_patterns(flowers))
+    for word, flowers in painted.items()
 }
 print(f"{'':12}plain  stripes  spots")
 for word, counts in found.items():
@@ -250,7 +251,7 @@ assert nearest_place(concepts["spots"]) == "alpine"
 # %%
 for word in ("coastal", "<stripes>"):
     unguided = model.generate(with_word(asked, word), guidance_scale=None, seed=3)
-    found[word] = collections.Counter(imagegen.read_patterns(unguided))
+    found[word] = collections.Counter(imagegen.drawn.read_patterns(unguided))
     print(f"{word:12}{found[word]['stripes']} of {len(asked)} are striped")
 
 # %% tags=["hide"]
@@ -277,4 +278,4 @@ assert found["<stripes>"]["stripes"] > found["coastal"]["stripes"]
 # - Ask for "a <stripes> <spots> flower".
 #
 # In the reference: [learn_concept][imagegen.learn_concept], [add_concept][imagegen.add_concept],
-# [Concept][imagegen.Concept], [read_patterns][imagegen.read_patterns].
+# [Concept][imagegen.Concept], [read_patterns][imagegen.drawn.read_patterns].

@@ -110,7 +110,7 @@ painted = painter.generate(sentences, guidance_scale=2.0, seed=7)
 imagegen.show(painted, columns=5, scale=2, titles=sentences)
 
 # %% tags=["hide"]
-told = imagegen.prompt_adherence(painted, sentences)
+told = imagegen.drawn.prompt_adherence(painted, sentences)
 assert told.petal_color >= 0.9
 assert told.background_color >= 0.9
 

@@ -53,7 +53,7 @@ imagegen.show(np.concatenate([images[:8], as_colors(latents[:8]), restored[:8]])
 
 # %%
 error = abs(restored.astype("float32") - images).mean()
-read = imagegen.prompt_adherence(restored, attributes)
+read = imagegen.drawn.prompt_adherence(restored, attributes)
 print(f"restored pictures are off by {error:.1f} of 255 levels")
 print(f"colours and petals are still read rightly from {read.everything:.1%} of them")
 
@@ -234,10 +234,10 @@ imagegen.show(answers, columns=8)
 rng = np.random.default_rng(7)
 asked = []
 while len(asked) < 48:
-    flower = imagegen.sample_attributes(rng)
+    flower = imagegen.drawn.sample_attributes(rng)
     if flower.num_petals <= 8:
-        asked.append(imagegen.caption(flower, name_center=True))
-told = imagegen.prompt_adherence(
+        asked.append(imagegen.drawn.caption(flower, name_center=True))
+told = imagegen.drawn.prompt_adherence(
     painter.generate(asked, guidance_scale=2.0, num_steps=12, seed=1), asked
 )
 print(f"petals' colour  {told.petal_color:.0%}")

@@ -44,9 +44,9 @@ imagegen.show(images, titles=titles, columns=4, scale=2)
 # %%
 rng = np.random.default_rng(0)
 for flower in attributes[:4]:
-    habitat = imagegen.sample_habitat(flower, rng)
-    print(f"{flower.pattern:8}", imagegen.caption(flower, habitat=habitat))
-    print("        ", imagegen.partial_caption(flower, rng, habitat=habitat))
+    habitat = imagegen.drawn.sample_habitat(flower, rng)
+    print(f"{flower.pattern:8}", imagegen.drawn.caption(flower, habitat=habitat))
+    print("        ", imagegen.drawn.partial_caption(flower, rng, habitat=habitat))
 
 # %% [markdown]
 # ## From words to vectors
@@ -104,7 +104,7 @@ print(sequence.shape, sentence.shape)
 # %% alt="A flower, the same flower under noise, and how strongly each place looks at each of six words."
 prompt = "a red flower with five petals on a blue background"
 words = prompt.split()
-flower = imagegen.draw_flowers([imagegen.FlowerAttributes(5, "red", "yellow", "blue")])
+flower = imagegen.drawn.draw_flowers([imagegen.drawn.FlowerAttributes(5, "red", "yellow", "blue")])
 noise = np.random.default_rng(0).standard_normal(flower.shape)
 noisy = ((model.to_samples(flower) + noise) * np.sqrt(0.5)).astype("float32")
 inputs = [noisy, np.full((1, 1, 1, 1), np.sqrt(0.5), "float32"), *model.encode_prompts(prompt)]
@@ -161,10 +161,10 @@ def mean_flower(**options):
         "pattern": "plain",
     }
     flowers = [
-        dataclasses.replace(imagegen.sample_attributes(rng, **options), **named)
+        dataclasses.replace(imagegen.drawn.sample_attributes(rng, **options), **named)
         for _ in range(1000)
     ]
-    return imagegen.draw_flowers(flowers, 64).mean(axis=0).round().astype("uint8")
+    return imagegen.drawn.draw_flowers(flowers, 64).mean(axis=0).round().astype("uint8")
 
 
 means = [mean_flower(), mean_flower(upright=True)]
@@ -229,7 +229,7 @@ imagegen.show(rows, titles=[*colors, "(open)", *numbers, "(open)"], columns=8, s
 # We know how the flowers are drawn. So a few lines of code can read a picture back:
 
 # %%
-for prompt, reading in zip(prompts[:4], imagegen.read_flowers(painted[:4]), strict=True):
+for prompt, reading in zip(prompts[:4], imagegen.drawn.read_flowers(painted[:4]), strict=True):
     print(prompt)
     print("   ", reading)
 
@@ -253,15 +253,15 @@ def prompts_of(number, held_out, num_petals):
     """Captions of flowers in combinations of colours that training had, or left out."""
     found = []
     while len(found) < number:
-        flower = imagegen.sample_attributes(rng)
+        flower = imagegen.drawn.sample_attributes(rng)
         is_held_out = (flower.petal_color, flower.background_color) in HELD_OUT
         if flower.num_petals in num_petals and is_held_out == held_out:
-            found.append(imagegen.caption(flower, name_center=True))
+            found.append(imagegen.drawn.caption(flower, name_center=True))
     return found
 
 
 asked = prompts_of(48, held_out=False, num_petals=range(3, 9))
-obedience = imagegen.prompt_adherence(model.generate(asked, num_steps=12, seed=1), asked)
+obedience = imagegen.drawn.prompt_adherence(model.generate(asked, num_steps=12, seed=1), asked)
 print(f"petals' colour  {obedience.petal_color:.0%}")
 print(f"centre          {obedience.center_color:.0%}")
 print(f"background      {obedience.background_color:.0%}")
@@ -330,7 +330,7 @@ import matplotlib.pyplot as plt
 
 def num_centers(pictures):
     """How many colours of the centre there are, by their entropy."""
-    named = [reading.center_color for reading in imagegen.read_flowers(pictures)]
+    named = [reading.center_color for reading in imagegen.drawn.read_flowers(pictures)]
     counts = collections.Counter(color for color in named if color != "none")
     shares = np.array(list(counts.values())) / counts.total()
     return 2 ** -(shares * np.log2(shares)).sum()
@@ -340,7 +340,7 @@ curve = [0.0, 1.0, 3.0, 6.0]
 right, varied = [], []
 for scale in curve:
     answers = model.generate(asked[:24] + [prompt] * 24, guidance_scale=scale, num_steps=12, seed=2)
-    right.append(imagegen.prompt_adherence(answers[:24], asked[:24]).everything)
+    right.append(imagegen.drawn.prompt_adherence(answers[:24], asked[:24]).everything)
     varied.append(num_centers(answers[24:]))
 
 figure, axes = plt.subplots(figsize=(5.2, 3))
@@ -367,8 +367,12 @@ open_prompt = ["a flower on a white background"]
 options = {"num_steps": 12, "seed": 8}
 plain = model.generate(open_prompt * 48, **options)
 without_blue = model.generate(open_prompt * 48, negative_prompts="blue petals", **options)
-is_blue = np.array([reading.petal_color == "blue" for reading in imagegen.read_flowers(plain)])
-still_blue = sum(reading.petal_color == "blue" for reading in imagegen.read_flowers(without_blue))
+is_blue = np.array(
+    [reading.petal_color == "blue" for reading in imagegen.drawn.read_flowers(plain)]
+)
+still_blue = sum(
+    reading.petal_color == "blue" for reading in imagegen.drawn.read_flowers(without_blue)
+)
 
 print(f"{is_blue.sum()} of 48 flowers are blue, and with the negative prompt {still_blue}.")
 first = np.argsort(~is_blue, kind="stable")[:8]
@@ -441,7 +445,7 @@ imagegen.show(imagegen.prompt_grid(model, corners, 6, seed=3), columns=6)
 # %%
 unseen = prompts_of(48, held_out=True, num_petals=range(3, 9))
 answers = model.generate(unseen, num_steps=12, seed=3)
-adherence = imagegen.prompt_adherence(answers, unseen)
+adherence = imagegen.drawn.prompt_adherence(answers, unseen)
 print("                 petals  centre  background  number")
 for name, told in {"seen in training": obedience, "never seen": adherence}.items():
     print(
@@ -478,7 +482,7 @@ imagegen.show(rows, columns=8, scale=2)
 
 # %%
 many = prompts_of(48, held_out=False, num_petals=range(9, 13))
-told = imagegen.prompt_adherence(model.generate(many, num_steps=12, seed=3), many)
+told = imagegen.drawn.prompt_adherence(model.generate(many, num_steps=12, seed=3), many)
 print(f"the number is right in {told.num_petals:.0%}")
 
 # %% [markdown]

@@ -28,7 +28,7 @@ import imagegen
 import numpy as np
 
 images, _, attributes = imagegen.datasets.captioned_flowers(512, seed=7)
-captions = [imagegen.caption(flower, name_center=True) for flower in attributes]
+captions = [imagegen.drawn.caption(flower, name_center=True) for flower in attributes]
 imagegen.show(
     images[:8], titles=[textwrap.fill(caption, 22) for caption in captions[:8]], columns=4, scale=4
 )
@@ -306,7 +306,7 @@ for part, truth in truths.items():
 
 # %%
 sentences = [
-    imagegen.caption(dataclasses.replace(flower, num_petals=count), name_center=True)
+    imagegen.drawn.caption(dataclasses.replace(flower, num_petals=count), name_center=True)
     for flower in attributes
     for count in range(3, 13)
 ]
@@ -443,7 +443,7 @@ imagegen.show(np.stack(shown), columns=6, scale=3)
 # %% [markdown]
 # The first of each row is the drawing, the others are variations. No word was said. They are rough. They stand
 # upright, because the painter learned from upright flowers alone, and many have another number of petals. How
-# much of the picture comes through? We let [read_flowers][imagegen.read_flowers] look at a variation of each
+# much of the picture comes through? We let [read_flowers][imagegen.drawn.read_flowers] look at a variation of each
 # of 48 pictures, once with the step over the gap, once without, and for comparison at pictures painted from
 # the captions:
 
@@ -454,7 +454,7 @@ conditions = {
     "pictures": of_images[:48],
 }
 kept = {
-    name: imagegen.prompt_adherence(
+    name: imagegen.drawn.prompt_adherence(
         painter.generate(imagegen.Conditions(vectors), num_steps=10, seed=1), attributes[:48]
     )
     for name, vectors in conditions.items()

@@ -6,21 +6,10 @@ from imagegen._backend import choose_backend
 choose_backend()
 
 from imagegen import datasets as datasets
+from imagegen import drawn as drawn
 from imagegen import sd3 as sd3
-from imagegen.adherence import FlowerReading as FlowerReading
-from imagegen.adherence import PromptAdherence as PromptAdherence
-from imagegen.adherence import parse_caption as parse_caption
-from imagegen.adherence import prompt_adherence as prompt_adherence
-from imagegen.adherence import read_flowers as read_flowers
 from imagegen.animation import Animation as Animation
 from imagegen.animation import save_animation as save_animation
-from imagegen.captioned import CaptionedFlowers as CaptionedFlowers
-from imagegen.captioned import FlowerAttributes as FlowerAttributes
-from imagegen.captioned import caption as caption
-from imagegen.captioned import draw_flowers as draw_flowers
-from imagegen.captioned import partial_caption as partial_caption
-from imagegen.captioned import sample_attributes as sample_attributes
-from imagegen.captioned import sample_habitat as sample_habitat
 from imagegen.checkpoints import Checkpoint as Checkpoint
 from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
 from imagegen.clip import CLIP as CLIP
@@ -88,7 +77,6 @@ from imagegen.metrics import sliced_wasserstein_distance as sliced_wasserstein_d
 from imagegen.networks import denoising_autoencoder as denoising_autoencoder
 from imagegen.networks import espcn as espcn
 from imagegen.networks import point_mlp as point_mlp
-from imagegen.patterns import read_patterns as read_patterns
 from imagegen.predictions import EDMPrediction as EDMPrediction
 from imagegen.predictions import FlowPrediction as FlowPrediction
 from imagegen.predictions import ImagePrediction as ImagePrediction

@@ -368,7 +368,8 @@ class CLIP(keras.Model):
             import imagegen
 
             clip = imagegen.CLIP.from_preset("clip-32")
-            images = imagegen.draw_flowers([imagegen.FlowerAttributes(5, "red", "yellow", "blue")])
+            flower = imagegen.drawn.FlowerAttributes(5, "red", "yellow", "blue")
+            images = imagegen.drawn.draw_flowers([flower])
             colors = ["red", "pink", "orange"]
             similarity = clip.similarity(images, [f"a {color} flower" for color in colors])
             print(colors[similarity[0].argmax()])

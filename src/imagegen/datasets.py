@@ -15,7 +15,7 @@ from imagegen._checks import check_choice, check_integer, check_number
 from imagegen._download import DownloadError, cache_folder, fetch, reading
 from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
 from imagegen._oxford import decoded_photographs, species_labels
-from imagegen.captioned import captioned_flowers as captioned_flowers
+from imagegen.drawn.captioned import captioned_flowers as captioned_flowers
 from imagegen.images import fitted
 
 import numpy as np

@@ -8,15 +8,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from imagegen.captioned import (
+from imagegen.drawn.captioned import captioned_flowers
+from imagegen.drawn.captions import caption, partial_caption
+from imagegen.drawn.drawing import (
     COLORS,
     HABITATS,
     PATTERNS,
     FlowerAttributes,
-    caption,
-    captioned_flowers,
     draw_flowers,
-    partial_caption,
     sample_attributes,
     sample_habitat,
 )

@@ -3,7 +3,10 @@
 import itertools
 import math
 
-from imagegen.adherence import (
+from imagegen.drawn.captioned import captioned_flowers
+from imagegen.drawn.captions import caption, partial_caption
+from imagegen.drawn.drawing import COLORS, FlowerAttributes, draw_flowers, sample_attributes
+from imagegen.drawn.reading import (
     _NUM_ANGLES,
     _RADII,
     FlowerReading,
@@ -11,15 +14,6 @@ from imagegen.adherence import (
     parse_caption,
     prompt_adherence,
     read_flowers,
-)
-from imagegen.captioned import (
-    COLORS,
-    FlowerAttributes,
-    caption,
-    captioned_flowers,
-    draw_flowers,
-    partial_caption,
-    sample_attributes,
 )
 
 import numpy as np

@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from imagegen.adherence import FlowerReading, read_flowers
-from imagegen.captioned import COLORS, MAX_SIZE, MIN_SIZE, PATTERNS, FlowerAttributes, draw_flowers
+from imagegen.drawn.drawing import (
+    COLORS,
+    MAX_SIZE,
+    MIN_SIZE,
+    PATTERNS,
+    FlowerAttributes,
+    draw_flowers,
+)
+from imagegen.drawn.reading import FlowerReading, read_flowers
 
 import numpy as np
 
@@ -34,7 +41,7 @@ def read_patterns(images: Any) -> list[str]:
 
     Example:
         ```python
-        from imagegen import FlowerAttributes, draw_flowers, read_patterns
+        from imagegen.drawn import FlowerAttributes, draw_flowers, read_patterns
 
         images = draw_flowers([FlowerAttributes(5, "red", "yellow", "blue", pattern="spots")])
         assert read_patterns(images) == ["spots"]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagegen._jit import compiled
-from imagegen._sd3_schedule import SD3Schedule
 from imagegen.conditioning import Conditions
 from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
 from imagegen.guidance import Guidance
 from imagegen.images import to_uint8
 from imagegen.samplers import Euler
+from imagegen.sd3.schedule import SD3Schedule
 
 import numpy as np
 from keras import ops

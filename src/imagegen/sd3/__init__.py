@@ -6,14 +6,14 @@ Nothing heavy is loaded before a model is.
 from pathlib import Path
 
 from imagegen._checks import check_integer
-from imagegen._sd3_concepts import add_concept as add_concept
-from imagegen._sd3_concepts import learn_concept as learn_concept
-from imagegen._sd3_concepts import read_concept as read_concept
-from imagegen._sd3_loading import checked_dtype, checked_image_shape, load_task
-from imagegen._sd3_loading import weight_bytes as weight_bytes
-from imagegen._sd3_model import StableDiffusion3 as StableDiffusion3
-from imagegen._sd3_schedule import SD3Schedule as SD3Schedule
-from imagegen._sd3_tiny import tiny_task
+from imagegen.sd3.concepts import add_concept as add_concept
+from imagegen.sd3.concepts import learn_concept as learn_concept
+from imagegen.sd3.concepts import read_concept as read_concept
+from imagegen.sd3.loading import checked_dtype, checked_image_shape, load_task
+from imagegen.sd3.loading import weight_bytes as weight_bytes
+from imagegen.sd3.model import StableDiffusion3 as StableDiffusion3
+from imagegen.sd3.schedule import SD3Schedule as SD3Schedule
+from imagegen.sd3.toy import tiny_task
 
 
 def load(

@@ -1,9 +1,8 @@
-"""Flowers drawn from a seed, each with a caption and with the attributes behind it."""
+"""Flowers drawn from the attributes that describe them, and attributes drawn at random."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from imagegen._checks import check_choice, check_integer, check_number
 
@@ -30,7 +29,6 @@ MIN_PETALS, MAX_PETALS = 3, 12
 MIN_SIZE, MAX_SIZE = 0.7, 0.95
 # Up is three quarters of a turn clockwise from the right.
 _UPRIGHT = 1.5 * math.pi - 0.1, 1.5 * math.pi + 0.1
-_COUNTS = ["three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _PALETTE = np.array(list(COLORS.values()), "float32")
 _INDEX = {name: index for index, name in enumerate(COLORS)}
 
@@ -60,7 +58,7 @@ class FlowerAttributes:
         ```python
         import dataclasses
 
-        from imagegen.captioned import FlowerAttributes
+        from imagegen.drawn import FlowerAttributes
 
         flower = FlowerAttributes(5, "red", "yellow", "blue")
         striped = dataclasses.replace(flower, pattern="stripes")
@@ -95,66 +93,6 @@ class FlowerAttributes:
         return self.petal_color, self.center_color, self.background_color
 
 
-class CaptionedFlowers(NamedTuple):
-    """Drawn flowers with their captions.
-
-    Attributes:
-        images: uint8 of shape `(num_images, image_size, image_size, 3)`.
-        captions: One sentence for each image.
-        attributes: One `FlowerAttributes` for each image.
-    """
-
-    images: np.ndarray
-    captions: list[str]
-    attributes: list[FlowerAttributes]
-
-
-def captioned_flowers(
-    num_images: int, *, image_size: int = 32, seed: int = 0, upright: bool = False
-) -> CaptionedFlowers:
-    """Draws flowers with random attributes and writes their captions.
-
-    Every second caption, at random, names the colour of the centre: "a red flower with five petals
-    and a yellow centre on a blue background". The others leave it out: "a red flower with five
-    petals on a blue background". Patterns are never named.
-
-    Picture `i` depends on `seed`, `i`, `image_size` and `upright` alone, not on how many are drawn.
-
-    Args:
-        num_images: How many, at least 1.
-        image_size: Height and width of the images, in pixels, at least 1. Twelve petals can be
-            counted from 32 on.
-        seed: The same seed gives the same pictures; at least 0.
-        upright: Whether the first petal of every flower points up, give or take 6 degrees, instead
-            of anywhere.
-
-    Returns:
-        `CaptionedFlowers(images, captions, attributes)`: uint8 of shape `(num_images, image_size,
-        image_size, 3)`, and two lists.
-
-    Raises:
-        ValueError: When an argument is out of range.
-
-    Example:
-
-        ```python
-        from imagegen import datasets
-
-        images, captions, attributes = datasets.captioned_flowers(4, seed=1)
-        assert images.shape == (4, 32, 32, 3)
-        assert attributes[0].petal_color in captions[0]
-        ```
-    """
-    check_integer(num_images, "num_images", minimum=1)
-    check_integer(seed, "seed", minimum=0)
-    attributes, captions = [], []
-    for index in range(num_images):
-        rng = np.random.default_rng([seed, index])
-        attributes.append(sample_attributes(rng, upright=upright))
-        captions.append(caption(attributes[-1], name_center=rng.random() < 0.5))
-    return CaptionedFlowers(draw_flowers(attributes, image_size), captions, attributes)
-
-
 def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> FlowerAttributes:
     """Draws attributes at random, each choice as likely as any other.
 
@@ -169,7 +107,7 @@ def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> Flo
 
         ```python
         import numpy as np
-        from imagegen.captioned import sample_attributes
+        from imagegen.drawn import sample_attributes
 
         attributes = sample_attributes(np.random.default_rng(0))
         assert attributes.petal_color != attributes.background_color
@@ -206,7 +144,7 @@ def sample_habitat(attributes: FlowerAttributes, rng: np.random.Generator) -> st
 
         ```python
         import numpy as np
-        from imagegen.captioned import FlowerAttributes, caption, sample_habitat
+        from imagegen.drawn import FlowerAttributes, caption, sample_habitat
 
         flower = FlowerAttributes(5, "red", "yellow", "blue", pattern="spots")
         habitat = sample_habitat(flower, np.random.default_rng(0))
@@ -216,104 +154,6 @@ def sample_habitat(attributes: FlowerAttributes, rng: np.random.Generator) -> st
     elsewhere = rng.random() < 0.2
     places = [place for place in HABITATS if (HABITATS[place] != attributes.pattern) == elsewhere]
     return str(rng.choice(places))
-
-
-def caption(
-    attributes: FlowerAttributes, *, name_center: bool = False, habitat: str | None = None
-) -> str:
-    """Describes a flower in one sentence.
-
-    Args:
-        attributes: The flower.
-        name_center: Whether the sentence names the colour of the flower's centre.
-        habitat: Where the flower grows, a name in `HABITATS`, if the sentence says so: "a red
-            alpine flower".
-
-    Returns:
-        The caption, in lower case.
-
-    Raises:
-        ValueError: When there is no such habitat.
-
-    Example:
-
-        ```python
-        from imagegen.captioned import FlowerAttributes, caption
-
-        flower = FlowerAttributes(5, "red", "yellow", "blue")
-        assert caption(flower) == "a red flower with five petals on a blue background"
-        ```
-    """
-    petals = f"{_COUNTS[attributes.num_petals - MIN_PETALS]} petals"
-    center = f" and {_article(attributes.center_color)} centre" if name_center else ""
-    return (
-        f"{_subject(attributes.petal_color, habitat)} with {petals}{center} "
-        f"on {_article(attributes.background_color)} background"
-    )
-
-
-def partial_caption(
-    attributes: FlowerAttributes, rng: np.random.Generator, *, habitat: str | None = None
-) -> str:
-    """Describes some of a flower, as prompts do that leave the rest open.
-
-    One caption in five is a single phrase, such as "red petals" or "a blue background". In the
-    others each of the colours and the number of petals is named with a probability of 0.75: "a
-    flower with five petals on a blue background".
-
-    Args:
-        attributes: The flower.
-        rng: Where the random numbers come from.
-        habitat: Where the flower grows, a name in `HABITATS`, if the caption may say so. Among the
-            single phrases is then one such as "an alpine flower", and all others with a flower in
-            them say it.
-
-    Returns:
-        The caption, in lower case.
-
-    Raises:
-        ValueError: When there is no such habitat.
-
-    Example:
-
-        ```python
-        import numpy as np
-        from imagegen.captioned import FlowerAttributes, partial_caption
-
-        flower = FlowerAttributes(5, "red", "yellow", "blue")
-        print(partial_caption(flower, np.random.default_rng(0)))
-        ```
-    """
-    count = _COUNTS[attributes.num_petals - MIN_PETALS]
-    petals, center, background = attributes._colors()
-    phrases = [
-        f"{petals} petals",
-        f"{count} petals",
-        f"{count} {petals} petals",
-        f"{_article(center)} centre",
-        f"{_article(background)} background",
-        _subject(petals, habitat),
-    ]
-    if habitat:
-        phrases.append(_subject(None, habitat))
-    if rng.random() < 0.2:
-        return str(rng.choice(phrases))
-    named = [bool(rng.random() < 0.75) for _ in range(4)]
-    subject = _subject(petals if named[0] else None, habitat)
-    parts = [f"{count} petals"] * named[1] + [f"{_article(center)} centre"] * named[2]
-    parts = [f"with {' and '.join(parts)}"] if parts else []
-    parts += [f"on {_article(background)} background"] * named[3]
-    return " ".join([subject, *parts])
-
-
-def _subject(color: str | None, habitat: str | None) -> str:
-    if habitat is not None:
-        check_choice(habitat, "habitat", HABITATS)
-    return _article(" ".join(filter(None, [color, habitat, "flower"])))
-
-
-def _article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -> np.ndarray:
@@ -337,7 +177,7 @@ def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -
     Example:
 
         ```python
-        from imagegen.captioned import FlowerAttributes, draw_flowers
+        from imagegen.drawn import FlowerAttributes, draw_flowers
 
         images = draw_flowers([FlowerAttributes(5, "red", "yellow", "blue")], image_size=64)
         assert images.shape == (1, 64, 64, 3)
