@@ -20,7 +20,7 @@ BATCH_SIZE, STEPS, ROUNDS = 16, 200, 7
 
 def main() -> None:
     images = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, 8, 8, 3), "uint8")
-    model = imagegen.DiffusionModel(imagegen.UNet(8, [8], 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(8, [8], block_depth=1))
     model.normalizer.adapt(images)
     model.compile(optimizer=keras.optimizers.AdamW(1e-3))
     model.fit(images, batch_size=BATCH_SIZE, verbose=0)

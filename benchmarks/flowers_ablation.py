@@ -281,7 +281,7 @@ def measured(
         callbacks=[averages] if name == "base" else [],
     )
     others = averages.weights if name == "base" else {}
-    model.schedule = imagegen.EvenLogSNR(model.schedule)
+    model.schedule = imagegen.EvenLogSNRSchedule(model.schedule)
     # Its own row comes last: a variant that has it is complete.
     for label, weights in {**others, name: model.averaged.get_weights()}.items():
         model.averaged.set_weights(weights)

@@ -51,7 +51,7 @@ def main() -> None:
     random = np.random.default_rng(options.seed)
     model = imagegen.DiffusionModel.from_preset(options.model)
     if not options.even_times:
-        model.schedule = imagegen.EvenLogSNR(model.schedule)
+        model.schedule = imagegen.EvenLogSNRSchedule(model.schedule)
     if options.autoguidance_scale is not None:
         model.autoguidance_scale = options.autoguidance_scale
     species = [held_out.names[label] for label in held_out.labels]

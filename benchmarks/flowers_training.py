@@ -40,7 +40,7 @@ POORER_EPOCHS, GUIDING_SCALE = 6, 1.25
 
 def book() -> imagegen.DiffusionModel:
     """The package's defaults are the book's network, schedule, prediction and loss."""
-    model = imagegen.DiffusionModel(imagegen.UNet(64, [32, 64, 96, 128], 2))
+    model = imagegen.DiffusionModel(imagegen.UNet(64, [32, 64, 96, 128], block_depth=2))
     learning_rate = keras.optimizers.schedules.InverseTimeDecay(1e-3, 1000, 0.1)
     model.compile(keras.optimizers.AdamW(learning_rate))
     return model
@@ -53,7 +53,7 @@ def preset(
     network = imagegen.UNet(
         64,
         [16, 32, 48, 64] if is_poorer else [32, 64, 112, 128],
-        1 if is_poorer else 2,
+        block_depth=1 if is_poorer else 2,
         patch_size=2,
         norm="group",
         embedding_dim=32 if is_poorer else 64,
@@ -108,7 +108,7 @@ class Measure(keras.callbacks.Callback):
             encoder=self.model.averaged_encoder,
             guiding_network=self.poorer,
             autoguidance_scale=GUIDING_SCALE,
-            schedule=imagegen.EvenLogSNR(self.model.schedule),
+            schedule=imagegen.EvenLogSNRSchedule(self.model.schedule),
             prediction=self.model.prediction,
         )
         model.normalizer.set_weights(self.model.normalizer.get_weights())

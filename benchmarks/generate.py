@@ -21,7 +21,7 @@ NUM_IMAGES, NUM_STEPS, ROUNDS = 16, 20, 7
 
 
 def main() -> None:
-    model = imagegen.DiffusionModel(imagegen.UNet(64, [32, 64, 96, 128], 2))
+    model = imagegen.DiffusionModel(imagegen.UNet(64, [32, 64, 96, 128], block_depth=2))
     model.normalizer.adapt(np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), "uint8"))
     noisy = np.random.default_rng(1).standard_normal((NUM_IMAGES, 64, 64, 3)).astype("float32")
     noise_rates = np.full((NUM_IMAGES, 1, 1, 1), 0.5, "float32")

@@ -25,7 +25,7 @@ def denoiser(samples: np.ndarray, patch_size: int = 1, **options) -> imagegen.Di
     network = imagegen.UNet(
         samples.shape[1],
         WIDTHS,
-        BLOCK_DEPTH,
+        block_depth=BLOCK_DEPTH,
         channels=samples.shape[-1],
         patch_size=patch_size,
         norm="group",

@@ -193,7 +193,7 @@ def diffusion_model(network: keras.Model, encoder: keras.Layer) -> imagegen.Diff
         network,
         encoder=encoder,
         prompt_dropout=PROMPT_DROPOUT,
-        schedule=imagegen.EvenLogSNR(imagegen.CosineSchedule(max_signal_rate=0.999)),
+        schedule=imagegen.EvenLogSNRSchedule(imagegen.CosineSchedule(max_signal_rate=0.999)),
         prediction=imagegen.VelocityPrediction(),
         loss="mean_squared_error",
         averaging=0.9995,

@@ -56,7 +56,7 @@ def main() -> None:
     """Train, generate, and print what was seen."""
     images = imagegen.datasets.captioned_flowers(256, image_size=32, seed=0).images
     keras.utils.set_random_seed(0)
-    model = imagegen.DiffusionModel(imagegen.UNet(32, [32, 64, 96], 2))
+    model = imagegen.DiffusionModel(imagegen.UNet(32, [32, 64, 96], block_depth=2))
     model.normalizer.adapt(images)
     model.compile(optimizer=keras.optimizers.AdamW(1e-3))
     losses = model.fit(images, batch_size=32, epochs=6, verbose=0).history["loss"]

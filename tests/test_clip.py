@@ -175,7 +175,7 @@ def test_a_saved_model_embeds_as_before(save):
 def test_the_tower_that_reads_is_an_encoder_of_a_diffusion_model():
     tower = tiny_clip().text_tower
     tower.trainable = False
-    network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=6)
+    network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=6)
     model = imagegen.DiffusionModel(network, encoder=tower)
     model.normalizer.adapt(IMAGES)
     model.compile("adam")
@@ -227,7 +227,9 @@ def test_a_picture_fits_its_captions_better_than_others_by_the_preset():
         (lambda clip: imagegen.CLIP(clip.image_encoder, None), "`text_encoder` must be"),
         (lambda clip: imagegen.CLIP(None, clip.text_tower.text_encoder), "`image_encoder` must be"),
         (
-            lambda clip: imagegen.CLIP(imagegen.UNet(8, [8], 1), clip.text_tower.text_encoder),
+            lambda clip: imagegen.CLIP(
+                imagegen.UNet(8, [8], block_depth=1), clip.text_tower.text_encoder
+            ),
             "`image_encoder` must be",
         ),
         (lambda clip: imagegen.TextTower(clip.text_tower.text_encoder, 0), "`dim` must be"),

@@ -177,7 +177,7 @@ def test_a_vector_of_another_model_is_refused():
 
 
 def test_a_model_without_words_is_refused():
-    model = imagegen.DiffusionModel(imagegen.UNet(8, [8], 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(8, [8], block_depth=1))
     with pytest.raises(ValueError, match="TextEncoder"):
         imagegen.learn_concept(model, pictures(), "<x>", initial_word="petals")
 

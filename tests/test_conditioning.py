@@ -22,7 +22,9 @@ def pictures(count: int = 64) -> tuple[np.ndarray, np.ndarray]:
 
 def conditional_model(*, random_weights: bool = True, **options) -> imagegen.DiffusionModel:
     keras.utils.set_random_seed(0)
-    network = imagegen.UNet(SIZE, [8], 1, norm="group", embedding_dim=8, condition_dim=6)
+    network = imagegen.UNet(
+        SIZE, [8], block_depth=1, norm="group", embedding_dim=8, condition_dim=6
+    )
     model = imagegen.DiffusionModel(
         network,
         encoder=imagegen.LabelEncoder(NAMES, 6),
@@ -330,7 +332,9 @@ def test_evaluation_drops_no_prompt():
 
 
 def test_a_condition_says_nothing_to_an_untrained_network():
-    network = imagegen.UNet(SIZE, [8], 1, norm="group", embedding_dim=8, condition_dim=6)
+    network = imagegen.UNet(
+        SIZE, [8], block_depth=1, norm="group", embedding_dim=8, condition_dim=6
+    )
     head = network.get_layer("head").kernel
     head.assign(normal(9, *head.shape))
     noisy, rates = normal(0, 2, SIZE, SIZE, 3), np.full((2, 1, 1, 1), 0.5, "float32")
@@ -344,8 +348,8 @@ def test_a_condition_says_nothing_to_an_untrained_network():
 
 def autoguided_model(autoguidance_scale: float = 2.0) -> imagegen.DiffusionModel:
     model = imagegen.DiffusionModel(
-        imagegen.UNet(SIZE, [8], 1),
-        guiding_network=imagegen.UNet(SIZE, [4], 1),
+        imagegen.UNet(SIZE, [8], block_depth=1),
+        guiding_network=imagegen.UNet(SIZE, [4], block_depth=1),
         autoguidance_scale=autoguidance_scale,
         prediction=imagegen.VelocityPrediction(),
     )
@@ -399,7 +403,7 @@ def test_training_and_denoising_leave_the_guiding_network_alone(tmp_path):
 
 
 def test_the_guiding_network_rests_where_there_are_prompts():
-    model = conditional_model(guiding_network=imagegen.UNet(SIZE, [4], 1))
+    model = conditional_model(guiding_network=imagegen.UNet(SIZE, [4], block_depth=1))
     kernel = model.guiding_network.get_layer("head").kernel
     kernel.assign(0.3 * normal(3, *kernel.shape))
     noisy = ops.convert_to_tensor(normal(0, 2, SIZE, SIZE, 3))
@@ -438,7 +442,7 @@ def test_prompts_that_cannot_be_painted_are_refused(model, prompts, options, mes
 
 
 def test_a_model_without_an_encoder_takes_no_prompts():
-    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1))
     with pytest.raises(ValueError, match="has none"):
         model.generate("dark")
 
@@ -449,7 +453,9 @@ def test_pictures_without_tokens_are_refused_by_a_conditional_model():
 
 
 def test_an_encoder_that_does_not_fit_the_network_is_refused():
-    network = imagegen.UNet(SIZE, [8], 1, norm="group", embedding_dim=8, condition_dim=6)
+    network = imagegen.UNet(
+        SIZE, [8], block_depth=1, norm="group", embedding_dim=8, condition_dim=6
+    )
     with pytest.raises(ValueError, match=r"\(6,\).*\(5,\)"):
         imagegen.DiffusionModel(network, encoder=imagegen.LabelEncoder(NAMES, 5))
     with pytest.raises(ValueError, match="one more input"):
@@ -459,10 +465,11 @@ def test_an_encoder_that_does_not_fit_the_network_is_refused():
 def test_a_guiding_network_of_another_size_is_refused():
     with pytest.raises(ValueError, match="`guiding_network`"):
         imagegen.DiffusionModel(
-            imagegen.UNet(SIZE, [8], 1), guiding_network=imagegen.UNet(2 * SIZE, [8], 1)
+            imagegen.UNet(SIZE, [8], block_depth=1),
+            guiding_network=imagegen.UNet(2 * SIZE, [8], block_depth=1),
         )
 
 
 def test_a_condition_needs_an_embedding():
     with pytest.raises(ValueError, match="`embedding_dim` must be given"):
-        imagegen.UNet(SIZE, [8], 1, condition_dim=6)
+        imagegen.UNet(SIZE, [8], block_depth=1, condition_dim=6)

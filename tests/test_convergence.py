@@ -122,6 +122,6 @@ def test_even_log_ratios_serve_the_multistep_method_best_when_steps_are_few():
         samples = sample(schedule, sampler, imagegen.NoisePrediction(), noise, num_steps)
         return np.abs(samples - exact_end).mean()
 
-    few = error(imagegen.EvenLogSNR(plain), imagegen.DPMSolver2M(), 10)
+    few = error(imagegen.EvenLogSNRSchedule(plain), imagegen.DPMSolver2M(), 10)
     assert few < error(plain, imagegen.DDIM(), 20)
     assert few < error(plain, imagegen.DPMSolver2M(), 10) / 2

@@ -22,7 +22,7 @@ def pictures(count: int = 20, seed: int = 0) -> np.ndarray:
 
 def diffusion_model(widths=(8,), **options) -> imagegen.DiffusionModel:
     keras.utils.set_random_seed(0)
-    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, widths, 1), **options)
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, widths, block_depth=1), **options)
     model.normalizer.adapt(pictures())
     model.compile(optimizer=keras.optimizers.AdamW(1e-3))
     return model
@@ -232,7 +232,7 @@ def test_callbacks_see_the_model_of_the_moment(tmp_path):
 
 
 def test_training_before_adapting_is_refused():
-    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1))
     model.compile(optimizer="adamw")
     for use in (lambda: model.fit(pictures(4), verbose=0), lambda: model.generate(1)):
         with pytest.raises(ValueError, match=r"`normalizer`.*adapt"):
@@ -241,11 +241,11 @@ def test_training_before_adapting_is_refused():
 
 def test_pictures_from_0_to_1_are_refused_unless_the_range_says_so():
     images = imagegen.to_float(pictures(8))
-    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1))
     model.normalizer.adapt(images)
     with pytest.raises(ValueError, match=r"`value_range`.*Received"):
         model.generate(1, num_steps=2)
-    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1), value_range=(0, 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1), value_range=(0, 1))
     model.normalizer.adapt(images)
     generated = model.generate(1, num_steps=2, seed=0)
     assert generated.dtype == np.float32
@@ -286,7 +286,7 @@ def test_weights_alone_carry_the_normalizer():
 def test_a_constant_channel_is_generated_as_it_is():
     images = pictures(8)
     images[..., 2] = 0
-    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    model = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1))
     model.normalizer.adapt(images)
     assert not model.generate(2, num_steps=2, seed=0)[..., 2].any()
 
@@ -470,7 +470,7 @@ def test_a_model_survives_keras_saving(tmp_path):
 def test_saved_weights_load_into_a_fresh_model(tmp_path):
     model = with_random_head(diffusion_model())
     model.save_weights(tmp_path / "model.weights.h5")
-    fresh = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    fresh = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1))
     fresh.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(*(one.generate(2, num_steps=3, seed=0) for one in (model, fresh)))
 
@@ -494,7 +494,7 @@ def test_a_policy_of_half_precision_trains_and_generates():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = imagegen.DiffusionModel(imagegen.UNet(8, [4, 8], 1, norm="group"))
+        model = imagegen.DiffusionModel(imagegen.UNet(8, [4, 8], block_depth=1, norm="group"))
         model.normalizer.adapt(pictures(8))
         model.compile(optimizer="adam")
         history = model.fit(pictures(8), epochs=2, verbose=0)
@@ -548,6 +548,6 @@ def test_only_pictures_become_samples():
     model = diffusion_model()
     with pytest.raises(ValueError, match="`images` must be finite"):
         model.to_samples(np.full((1, SIZE, SIZE, 3), np.nan))
-    unadapted = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], 1))
+    unadapted = imagegen.DiffusionModel(imagegen.UNet(SIZE, [8], block_depth=1))
     with pytest.raises(ValueError, match="`normalizer` must be adapted"):
         unadapted.to_samples(pictures(1))

@@ -23,7 +23,7 @@ def random_pictures(count: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
 
 def make_model() -> imagegen.DiffusionModel:
     """A model that believes in the noisy picture itself, scaled: its network gives zeros."""
-    network = imagegen.UNet(SIZE, [4, 8], 1)
+    network = imagegen.UNet(SIZE, [4, 8], block_depth=1)
     model = imagegen.DiffusionModel(network, prediction=imagegen.VelocityPrediction())
     model.normalizer.adapt(random_pictures(8))
     return model

@@ -38,7 +38,11 @@ MILD = {"guidance_scale": 3.0, "sampler": imagegen.DDIM()}
 @cache
 def painter(name):
     kind = imagegen.LatentDiffusion if name == "captioned-64" else imagegen.DiffusionModel
-    return kind.from_preset(name)
+    model = kind.from_preset(name)
+    # The options that every model had before some got their own.
+    model.schedule = getattr(model.schedule, "schedule", model.schedule)
+    model.diffusion_model().sampling = {}
+    return model
 
 
 @cache

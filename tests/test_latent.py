@@ -275,7 +275,9 @@ def test_parts_that_do_not_fit_are_refused():
     pixels = imagegen.DiffusionModel(make_network())
     with pytest.raises(ValueError, match=r"made with `value_range=None`. Received: .*255"):
         imagegen.LatentDiffusion(pixels, autoencoder)
-    wider = imagegen.DiffusionModel(imagegen.UNet(8, [4], 1, channels=2), value_range=None)
+    wider = imagegen.DiffusionModel(
+        imagegen.UNet(8, [4], block_depth=1, channels=2), value_range=None
+    )
     with pytest.raises(ValueError, match=r"samples of the shape \(8, 8, 2\), and latents .*4, 4"):
         imagegen.LatentDiffusion(wider, autoencoder)
 

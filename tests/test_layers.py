@@ -3,7 +3,7 @@
 from imagegen.layers import (
     DepthToSpace,
     LatentSampler,
-    LogSNR,
+    LogSNREmbedding,
     PositionEmbedding,
     SinusoidalEmbedding,
     SubPixelConv2DTranspose,
@@ -139,7 +139,7 @@ def test_log_snr_is_its_formula(rate, limit):
     with np.errstate(divide="ignore"):
         log_snr = np.log(1 - np.float64(rate) ** 2) - np.log(np.float64(rate) ** 2)
     expected = np.clip(log_snr, -limit, limit) / limit
-    result = ops.convert_to_numpy(LogSNR(limit=limit)(np.float32([rate])))
+    result = ops.convert_to_numpy(LogSNREmbedding(limit=limit)(np.float32([rate])))
     assert result.dtype == "float32"
     np.testing.assert_allclose(result, [expected], atol=1e-6)
 
@@ -147,7 +147,7 @@ def test_log_snr_is_its_formula(rate, limit):
 def test_log_snr_is_1_without_noise_and_minus_1_without_signal():
     # A rate may be a rounding error above 1: the models divide by a root.
     rates = np.float32([0, 1e-30, 0.5**0.5, np.nextafter(np.float32(1), 2), 1])
-    result = ops.convert_to_numpy(LogSNR()(rates))
+    result = ops.convert_to_numpy(LogSNREmbedding()(rates))
     np.testing.assert_allclose(result, [1, 1, 0, -1, -1], atol=1e-7)
 
 
@@ -156,7 +156,7 @@ def test_log_snr_tells_near_rates_apart_under_a_policy_of_half_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         rate = keras.Input((1,))
-        model = keras.Model(rate, LogSNR()(rate))
+        model = keras.Model(rate, LogSNREmbedding()(rate))
     finally:
         keras.config.set_dtype_policy(policy)
     one, other = ops.convert_to_numpy(model(np.float32([[0.9985], [0.9995]])))
@@ -202,7 +202,7 @@ def test_a_position_adds_what_it_learned_and_nothing_before():
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(inputs)), inputs + positions)
 
 
-@pytest.mark.parametrize(("layer", "name"), [(LogSNR, "limit"), (DepthToSpace, "factor")])
+@pytest.mark.parametrize(("layer", "name"), [(LogSNREmbedding, "limit"), (DepthToSpace, "factor")])
 def test_impossible_arguments_are_refused(layer, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}=-1"):
         layer(**{name: -1})
@@ -214,7 +214,7 @@ def test_impossible_arguments_are_refused(layer, name):
         (LatentSampler(seed=3), [(2,), (2,)]),
         (SubPixelConv2DTranspose(4, 3, activation="relu"), [(4, 4, 3)]),
         (SinusoidalEmbedding(8, max_frequency=50.0), [(1,)]),
-        (LogSNR(limit=1.5), [(1,)]),
+        (LogSNREmbedding(limit=1.5), [(1,)]),
         (DepthToSpace(2), [(4, 3, 8)]),
         (PositionEmbedding(), [(4, 3, 8)]),
     ],

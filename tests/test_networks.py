@@ -10,7 +10,7 @@ from strategies import normal
 
 TIME_EMBEDDINGS = {
     "rate": lambda: None,
-    "log_snr": imagegen.LogSNR,
+    "log_snr": imagegen.LogSNREmbedding,
     "sinusoidal": lambda: imagegen.SinusoidalEmbedding(16, max_frequency=10),
 }
 every_time_embedding = pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_samples_of_a_trained_model_come_near_the_data():
     centres = np.array([[1, 2], [5, -2]])
     light = np.random.default_rng(0).random(6400) < 0.25
     points = centres[light.astype(int)] + 0.2 * normal(1, 6400, 2)
-    model = point_model(imagegen.LogSNR())
+    model = point_model(imagegen.LogSNREmbedding())
     model.normalizer.adapt(points)
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(points, batch_size=256, epochs=16, verbose=0)
@@ -89,7 +89,7 @@ def test_samples_of_a_trained_model_come_near_the_data():
 
 
 def test_a_saved_model_of_points_generates_the_same(tmp_path):
-    model = point_model(imagegen.LogSNR(), width=8)
+    model = point_model(imagegen.LogSNREmbedding(), width=8)
     with_random_head(model.averaged)
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
@@ -147,7 +147,7 @@ def test_espcn_learns_what_repeated_pixels_lack():
 
 def build(name):
     return {
-        "point_mlp": lambda: imagegen.point_mlp(2, time_embedding=imagegen.LogSNR()),
+        "point_mlp": lambda: imagegen.point_mlp(2, time_embedding=imagegen.LogSNREmbedding()),
         "denoising_autoencoder": lambda: imagegen.denoising_autoencoder((8, 12, 3)),
         "espcn": lambda: imagegen.espcn(2),
     }[name]()

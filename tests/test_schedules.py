@@ -127,7 +127,7 @@ def test_edm_trains_on_log_normal_sigmas():
 )
 @pytest.mark.parametrize("num_steps", [1, 2, 7, 50])
 def test_even_log_ratios_are_even_and_span_what_the_schedule_spans(schedule, num_steps):
-    even = imagegen.EvenLogSNR(schedule)
+    even = imagegen.EvenLogSNRSchedule(schedule)
     times = even.sampling_times(num_steps)
     assert times.dtype == np.float32
     noise_rates, signal_rates = evaluated(even, times)
@@ -142,14 +142,14 @@ def test_even_log_ratios_are_even_and_span_what_the_schedule_spans(schedule, num
 
 @given(cosine_schedules(), times)
 def test_even_log_ratios_change_neither_rates_nor_training(schedule, time):
-    even = imagegen.EvenLogSNR(schedule)
+    even = imagegen.EvenLogSNRSchedule(schedule)
     np.testing.assert_array_equal(evaluated(even, time), evaluated(schedule, time))
     assert even.training_times(time) == schedule.training_times(time)
 
 
 def test_only_a_schedule_has_log_ratios():
     with pytest.raises(ValueError, match="`schedule` must be a schedule"):
-        imagegen.EvenLogSNR("cosine")
+        imagegen.EvenLogSNRSchedule("cosine")
 
 
 @given(
@@ -159,8 +159,8 @@ def test_only_a_schedule_has_log_ratios():
         st.builds(imagegen.FlowSchedule, st.floats(0.1, 10)),
         st.just(imagegen.EDMSchedule()),
         st.just(imagegen.DiscreteSchedule(imagegen.linear_betas(100, 1e-3, 0.1))),
-        st.builds(imagegen.EvenLogSNR, cosine_schedules()),
-        st.just(imagegen.EvenLogSNR(imagegen.EDMSchedule(sigma_max=50))),
+        st.builds(imagegen.EvenLogSNRSchedule, cosine_schedules()),
+        st.just(imagegen.EvenLogSNRSchedule(imagegen.EDMSchedule(sigma_max=50))),
     )
 )
 def test_every_schedule_survives_serialization(schedule):
@@ -175,7 +175,7 @@ def test_every_schedule_survives_serialization(schedule):
             imagegen.ShiftedCosineSchedule(128),
             imagegen.FlowSchedule(3),
             imagegen.EDMSchedule(),
-            imagegen.EvenLogSNR(imagegen.CosineSchedule()),
+            imagegen.EvenLogSNRSchedule(imagegen.CosineSchedule()),
         ]
     ),
     st.floats(0.02, 0.98),
@@ -184,3 +184,18 @@ def test_the_time_of_a_ratio_is_the_time_that_has_it(schedule, time):
     noise_rate, signal_rate = evaluated(schedule, time)
     found = float(schedule.time_of(noise_rate / signal_rate))
     assert found == pytest.approx(time, abs=1e-4)
+
+
+@given(st.integers(2, 60), st.floats(0.01, 0.99))
+@settings(max_examples=30)
+def test_an_edit_begins_as_noisy_wherever_sampling_stops(num_steps, strength):
+    """At the stop that is nearest in time to where an edit of the plain schedule begins."""
+    plain = imagegen.CosineSchedule(max_signal_rate=0.999)
+    even = imagegen.EvenLogSNRSchedule(plain)
+    begun = even.first_step(num_steps, strength)
+    assert 1 <= begun <= num_steps - 1
+    times = even.sampling_times(num_steps)
+    if 1 < begun < num_steps - 1:
+        distance = abs(times[begun] - strength)
+        assert distance <= min(abs(times - strength)) + 2e-3
+    assert (even.first_step(num_steps, 0), even.first_step(num_steps, 1)) == (num_steps, 0)

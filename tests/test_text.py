@@ -222,7 +222,7 @@ def test_the_order_of_context_does_not_matter_to_attention():
 
 
 def test_a_network_without_words_has_no_maps():
-    net = imagegen.UNet(8, [8], 1)
+    net = imagegen.UNet(8, [8], block_depth=1)
     with pytest.raises(ValueError, match="context_shape"):
         net.attention_maps(inputs()[:2])
 
@@ -233,7 +233,7 @@ def test_a_network_without_words_has_no_maps():
 def test_a_context_needs_a_shape_and_a_place_where_it_is_looked_at(options):
     attention = () if options["context_shape"] == (8, 8) else [8]
     with pytest.raises(ValueError, match="`context_shape`"):
-        imagegen.UNet(8, [8], 1, attention_resolutions=attention, **options)
+        imagegen.UNet(8, [8], block_depth=1, attention_resolutions=attention, **options)
 
 
 # All together

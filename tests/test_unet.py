@@ -18,7 +18,7 @@ EVERY_OPTION = {
 
 
 def small(**options) -> imagegen.UNet:
-    return imagegen.UNet(16, [8, 16], 1, **options)
+    return imagegen.UNet(16, [8, 16], block_depth=1, **options)
 
 
 def with_random_head(network: imagegen.UNet) -> imagegen.UNet:
@@ -37,7 +37,7 @@ def predicted(network, noisy, noise_rates, **options):
 
 
 def test_the_books_network_has_the_books_size():
-    assert imagegen.UNet(64, [32, 64, 96, 128], 2).count_params() == 1_943_525
+    assert imagegen.UNet(64, [32, 64, 96, 128], block_depth=2).count_params() == 1_943_525
 
 
 @pytest.mark.parametrize("options", [{}, EVERY_OPTION])
@@ -159,7 +159,7 @@ def test_near_noise_rates_differ_under_a_policy_of_half_precision():
 
 
 def test_patches_quarter_the_work():
-    plain, patched = (imagegen.UNet(32, [8, 16], 1, patch_size=size) for size in (1, 2))
+    plain, patched = (imagegen.UNet(32, [8, 16], block_depth=1, patch_size=size) for size in (1, 2))
     assert plain.get_layer("stem").output.shape[1:3] == (32, 32)
     assert patched.get_layer("stem").output.shape[1:3] == (16, 16)
 

@@ -35,7 +35,7 @@ def test_weights_have_the_moments_of_keras_initializer(shape):
 
 
 def test_layers_of_one_network_begin_differently():
-    network = imagegen.UNet(8, [8], 2)
+    network = imagegen.UNet(8, [8], block_depth=2)
     kernels = [layer.get_weights()[0] for layer in network.layers if layer.name.startswith("conv")]
     first, second = [kernel for kernel in kernels if kernel.shape == (3, 3, 8, 8)][:2]
     assert not np.allclose(first, second)
@@ -45,7 +45,7 @@ def test_one_seed_gives_one_network():
     networks = []
     for _ in range(2):
         keras.utils.set_random_seed(5)
-        networks.append(imagegen.UNet(8, [8], 1).get_weights())
+        networks.append(imagegen.UNet(8, [8], block_depth=1).get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(*networks, strict=True))
 
 

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import html
 import io
+import math
 import re
 import subprocess
 import textwrap
@@ -170,19 +171,22 @@ def compressed(frames: np.ndarray, frames_per_second: float) -> bytes:
     """Frames as MP4, as fine as `FILM_BYTES` allow."""
     _, height, width, _ = frames.shape
     raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {frames_per_second:g} -i -"
-    for quality in (20, 24, 28, 32, 36, 40):
+    coarseness, coarsest = 20, 44
+    while True:
         # A film needs a file that can be wound back, which a pipe can't: fragments do without.
         target = (
-            f"-c:v libx264 -preset slow -crf {quality} -pix_fmt yuv420p "
+            f"-c:v libx264 -preset medium -crf {coarseness} -pix_fmt yuv420p "
             "-movflags frag_keyframe+empty_moov+default_base_moof -f mp4 -"
         )
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *raw.split()]
         film = subprocess.run(
             [*command, *target.split()], input=frames.tobytes(), capture_output=True, check=True
         ).stdout
-        if len(film) <= FILM_BYTES:
-            break
-    return film
+        if len(film) <= FILM_BYTES or coarseness == coarsest:
+            return film
+        # Six more of this measure are half of the bytes.
+        excess = math.ceil(6 * math.log2(len(film) / FILM_BYTES))
+        coarseness = min(coarseness + max(excess, 2), coarsest)
 
 
 def line_of(text: str, cells_left: int, line: int) -> int:

@@ -604,7 +604,7 @@ assert max(ratios) < 2.5
 # - Skip the normalizing: leave out `adapt`, and use the first hundred betas. Where do the points
 #   end?
 # - Tell the network the noise rate as it is, with `time_embedding=None`, or as a [log
-#   signal-to-noise ratio][imagegen.LogSNR]. How many passes does it need now?
+#   signal-to-noise ratio][imagegen.LogSNREmbedding]. How many passes does it need now?
 # - Take two moons instead of an S: `sklearn.datasets.make_moons`. What else has to change?
 #
 # The [next chapter](noise_and_signal.py) goes from points to pictures. Time is continuous there,

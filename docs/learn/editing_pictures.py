@@ -38,7 +38,7 @@ imagegen.show(images, columns=4)
 # with the signal rate $s_t$, the noise rate $n_t$ and fresh noise $\epsilon$. From there the model
 # walks on as always. What the noise has hidden, the model invents. What still shows through, it keeps.
 #
-# `strength` says how far back we begin. Of 50 steps, a strength of 0.3 takes the last 15. At 0 nothing
+# `strength` says how far back we begin: at 0.3, where three tenths of the diffusion time are left. At 0 nothing
 # happens, and at 1 nothing is left of the draft.
 
 # %% alt="Four flowers, each in five rows. At low strength petals and leaves change a little; at 0.9 only colours and the rough shape are left."
@@ -344,7 +344,9 @@ show_source(imagegen.InverseDDIM.step)
 lines = []
 for num_steps in (5, 15, 50):
     noise = imagegen.ddim_inversion(model, images, num_steps=num_steps)
-    again = model.generate(len(noise), noise=noise, num_steps=num_steps)
+    again = model.generate(
+        len(noise), noise=noise, num_steps=num_steps, sampler=imagegen.DDIM()
+    )
     round_trip = np.abs(again.astype(float) - images).mean()
     lines.append(f"{num_steps:2} steps: {round_trip:.2f} levels away, there and back")
 print("\n".join(lines))

@@ -18,9 +18,10 @@ import imagegen
 import numpy as np
 
 model = imagegen.DiffusionModel.from_preset("flowers-64")
-own_scale, model.autoguidance_scale = model.autoguidance_scale, 1.1
+own_schedule, own_scale = model.schedule, model.autoguidance_scale
+model.schedule, model.autoguidance_scale = own_schedule.schedule, 1.1
 meadow = model.generate(64, num_steps=64, sampler=imagegen.DDPM(), seed=2026)
-model.autoguidance_scale = own_scale
+model.schedule, model.autoguidance_scale = own_schedule, own_scale
 imagegen.show(meadow, columns=8)
 
 # %% [markdown]
@@ -45,7 +46,6 @@ species = [
     "hibiscus",
 ]
 prompts = [name for name in species for _ in range(6)]
-gardener.schedule = imagegen.EvenLogSNR(gardener.schedule)
 sampling = {"num_steps": 12, "sampler": imagegen.DPMSolver2M()}
 named = gardener.generate(prompts, guidance_scale=3.0, seed=3, **sampling)
 imagegen.show(named, columns=6, titles=prompts)
@@ -134,7 +134,6 @@ imagegen.Animation(
 # %%
 noises = imagegen.samplers.initial_noise(5, (64, 64, 3), seed=21)
 path = imagegen.walk(noises, 48, closed=True).astype("float32")
-model.schedule = imagegen.EvenLogSNR(model.schedule)
 wandering = model.generate(48, noise=path, seed=0, **sampling)
 imagegen.Animation(wandering, alt="Flowers that melt into each other", frames_per_second=8, scale=4)
 
@@ -151,7 +150,7 @@ imagegen.show(wandering[::4], columns=6)
 # the picture that it believes to be hidden in it.
 
 # %%
-noisy, clean = zip(*model.generate_steps(9, num_steps=40, seed=12), strict=True)
+noisy, clean = zip(*model.generate_steps(9, num_steps=30, seed=12), strict=True)
 film = [
     np.concatenate([imagegen.grid(left, columns=3), imagegen.grid(right, columns=3)], axis=1)
     for left, right in zip(noisy, clean, strict=True)

@@ -25,7 +25,6 @@ import numpy as np
 
 def generate(model, num_images, prompts=None):
     """Generate pictures in batches of 40, each from a seed of its own."""
-    model.schedule = imagegen.EvenLogSNR(model.schedule)
     sampling = {"num_steps": 10, "sampler": imagegen.DPMSolver2M(), "guidance_scale": None}
     batches = [
         model.generate(prompts[start : start + 40] if prompts else 40, seed=start, **sampling)

@@ -94,7 +94,7 @@ print("deviation", latents.std(axis=(0, 1, 2)))
 # ```python
 # latents, _ = autoencoder.encode(images)
 #
-# network = imagegen.UNet(16, [48, 96, 96], 2, channels=8, ...)
+# network = imagegen.UNet(16, [48, 96, 96], block_depth=2, channels=8, ...)
 # model = imagegen.DiffusionModel(network, encoder=text_encoder, value_range=None)
 # model.normalizer.adapt(latents)  # the mean and the deviation of each channel
 # model.compile(optimizer="adamw")
@@ -158,7 +158,9 @@ import time
 
 
 def network(size, **options):
-    return imagegen.UNet(size, [48, 96, 96], 1, norm="group", embedding_dim=64, **options)
+    return imagegen.UNet(
+        size, [48, 96, 96], block_depth=1, norm="group", embedding_dim=64, **options
+    )
 
 
 def one_step(network):

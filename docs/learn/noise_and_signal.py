@@ -600,7 +600,7 @@ np.testing.assert_allclose(np.square(mask).mean(), 1, atol=0.04)
 # ## To try
 #
 # - Draw the circle for `imagegen.CosineSchedule(max_signal_rate=0.999)`. How does time 0 look now?
-# - Build a `UNet` of another size, such as `imagegen.UNet(32, [32, 64, 128], 3)`, and run the drawing
+# - Build a `UNet` of another size, such as `imagegen.UNet(32, [32, 64, 128], block_depth=3)`, and run the drawing
 #   again.
 #
 # Next: [Flowers from noise](flowers_from_noise.py), where the network learns. In the reference:

@@ -60,8 +60,7 @@ def examples(name, model):
         return imagegen.to_uint8(model.decode(latents)), "drawings, there and back"
     if not isinstance(model, imagegen.DiffusionModel | imagegen.LatentDiffusion):
         return None, ""
-    encoder = getattr(model, "model", model).encoder
-    model.schedule = imagegen.EvenLogSNR(model.schedule)
+    encoder = model.diffusion_model().encoder
     prompts = 8
     if name.endswith("species"):
         prompts = list(encoder.names[:: len(encoder.names) // 8][:8])
@@ -69,8 +68,7 @@ def examples(name, model):
         colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
         prompts = [f"a {color} flower".replace("a o", "an o") for color in colors]
     subjects = "" if prompts == 8 else ", ".join(prompts)
-    sampling = {"num_steps": 15, "sampler": imagegen.DPMSolver2M(), "guidance_scale": 2}
-    return model.generate(prompts, seed=0, **sampling), subjects
+    return model.generate(prompts, guidance_scale=2, seed=0), subjects
 
 
 def picture(pictures, subjects):

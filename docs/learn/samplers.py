@@ -206,6 +206,8 @@ show_source(imagegen.DPMSolver2M.step)
 
 # %% alt="A flower in four rows of five. DDIM, Heun and DPM-Solver++ go from a blur to nearly the same crisp flower; DDPM goes to another."
 model = imagegen.DiffusionModel.from_preset("flowers-64")
+# The preset has stops of its own, which we come to below.
+model.schedule = model.schedule.schedule
 samplers = {
     "DDIM": imagegen.DDIM(),
     "Heun": imagegen.Heun(),
@@ -300,10 +302,10 @@ assert errors["DPM-Solver++(2M)"][1] > 0.6 * errors["DDIM"][1]
 # for that. It wraps another one, and changes only where sampling stops:
 
 # %%
-show_source(imagegen.EvenLogSNR.sampling_times)
+show_source(imagegen.EvenLogSNRSchedule.sampling_times)
 
 # %%
-even_log_snr = imagegen.EvenLogSNR(model.schedule)
+even_log_snr = imagegen.EvenLogSNRSchedule(model.schedule)
 
 # %% tags=["fold"] alt="The log signal-to-noise ratio against time, steep at both ends. Ten stops at even times leave wide gaps at the ends; ten at even ratios crowd there."
 figure, axes = plt.subplots(figsize=(6.4, 3.4))

@@ -60,11 +60,11 @@ from imagegen.inversion import interpolate_images as interpolate_images
 from imagegen.latent import LatentDiffusion as LatentDiffusion
 from imagegen.layers import DepthToSpace as DepthToSpace
 from imagegen.layers import LatentSampler as LatentSampler
-from imagegen.layers import LogSNR as LogSNR
+from imagegen.layers import LogSNREmbedding as LogSNREmbedding
 from imagegen.layers import PositionEmbedding as PositionEmbedding
 from imagegen.layers import SinusoidalEmbedding as SinusoidalEmbedding
 from imagegen.layers import SubPixelConv2DTranspose as SubPixelConv2DTranspose
-from imagegen.metrics import KID as KID
+from imagegen.metrics import KernelInceptionDistance as KernelInceptionDistance
 from imagegen.metrics import NegativeELBO as NegativeELBO
 from imagegen.metrics import Neighbors as Neighbors
 from imagegen.metrics import PrecisionAndRecall as PrecisionAndRecall
@@ -99,7 +99,7 @@ from imagegen.samplers import Level as Level
 from imagegen.samplers import Sampler as Sampler
 from imagegen.schedules import CosineSchedule as CosineSchedule
 from imagegen.schedules import EDMSchedule as EDMSchedule
-from imagegen.schedules import EvenLogSNR as EvenLogSNR
+from imagegen.schedules import EvenLogSNRSchedule as EvenLogSNRSchedule
 from imagegen.schedules import FlowSchedule as FlowSchedule
 from imagegen.schedules import Schedule as Schedule
 from imagegen.schedules import ShiftedCosineSchedule as ShiftedCosineSchedule

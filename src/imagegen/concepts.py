@@ -99,7 +99,7 @@ def add_concept(model: Any, concept: Concept) -> None:
         import numpy as np
 
         tokenizer = imagegen.WordTokenizer.fit(["a red flower"])
-        network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4,
+        network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=4,
                                 context_shape=(4, 4), attention_resolutions=[8])
         encoder = imagegen.TextEncoder(tokenizer, 4)
         model = imagegen.DiffusionModel(network, encoder=encoder)
@@ -167,7 +167,7 @@ def learn_concept(
         import numpy as np
 
         tokenizer = imagegen.WordTokenizer.fit(["a red flower with petals"])
-        network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4,
+        network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=4,
                                 context_shape=(6, 4), attention_resolutions=[8])
         encoder = imagegen.TextEncoder(tokenizer, 4)
         model = imagegen.DiffusionModel(network, encoder=encoder)

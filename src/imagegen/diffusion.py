@@ -84,7 +84,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         import imagegen
 
         images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), "uint8")
-        model = imagegen.DiffusionModel(imagegen.UNet(8, [8, 16], 1))
+        model = imagegen.DiffusionModel(imagegen.UNet(8, [8, 16], block_depth=1))
         model.normalizer.adapt(images)
         model.compile(optimizer="adamw")
         model.fit(images, epochs=1, verbose=0)
@@ -406,7 +406,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
             ```python
             import imagegen
 
-            network = imagegen.UNet(8, [8], 1, embedding_dim=8, condition_dim=4)
+            network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=4)
             encoder = imagegen.LabelEncoder(["daisy", "rose"], 4)
             model = imagegen.DiffusionModel(network, encoder=encoder)
             (vectors,) = model.encode_prompts(["rose", "daisy"])

@@ -23,8 +23,8 @@ def image_to_image(
 ) -> np.ndarray:
     r"""Paints pictures anew, over a rough draft.
 
-    The draft drowns in noise up to the level at which a share `strength` of the steps is left, and
-    the model takes these steps. What the noise hides is the model's; what still shows through,
+    The draft drowns in noise up to the level at which a share `strength` of the way is left, and
+    the model takes the steps from there. What the noise hides is the model's; what still shows through,
     large shapes and colours first of all, is the draft's.
 
     Args:
@@ -33,8 +33,8 @@ def image_to_image(
         images: The drafts: uint8, or floats from 0 to 1, of the model's size, `(height, width, 3)`
             or `(num_images, height, width, 3)`.
         strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
-            of the draft. This share of the steps is taken, rounded; in between 0 and 1, at least
-            one step and at most all but one.
+            of the draft. At even times this share of the steps is taken, rounded; in between 0 and
+            1, at least one step and at most all but one.
         prompts: What the pictures shall show, one prompt for all or one a picture, for a model
             that takes prompts.
         **options: How to sample, by the names of `SamplingOptions`.
@@ -63,12 +63,9 @@ def image_to_image(
     images = checked_pictures(model, images, "images")
     strength = check_number(strength, "strength", minimum=0, maximum=1)
     way = model.begin(prompts, len(images), options)
-    num_taken = round(way.num_steps * strength)
-    if 0 < strength < 1 < way.num_steps:
-        num_taken = min(max(num_taken, 1), way.num_steps - 1)
-    if num_taken == 0:
+    start = model.schedule.first_step(way.num_steps, strength)
+    if start == way.num_steps:
         return images.copy()
-    start = way.num_steps - num_taken
     if start == 0:
         noisy = way.first_noise()
     else:

@@ -57,7 +57,8 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         autoencoder.fit(images, batch_size=8, verbose=0)
 
         latents, _ = autoencoder.encode(images)
-        model = imagegen.DiffusionModel(imagegen.UNet(4, [8], 1, channels=4), value_range=None)
+        network = imagegen.UNet(4, [8], block_depth=1, channels=4)
+        model = imagegen.DiffusionModel(network, value_range=None)
         model.normalizer.adapt(latents)
         model.compile("adamw")
         model.fit(latents, batch_size=8, verbose=0)

@@ -224,8 +224,9 @@ class SinusoidalEmbedding(keras.layers.Layer):
         return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}
 
 
-@keras.saving.register_keras_serializable(package="imagegen")
-class LogSNR(keras.layers.Layer):
+# Under the name that it has in files of version 0.1.
+@keras.saving.register_keras_serializable(package="imagegen", name="LogSNR")
+class LogSNREmbedding(keras.layers.Layer):
     r"""The log signal-to-noise ratio of a noise rate, scaled to `[-1, 1]`.
 
     $$\lambda(n) = \log\frac{1 - n^2}{n^2}, \quad
@@ -254,7 +255,7 @@ class LogSNR(keras.layers.Layer):
         import imagegen
         import numpy as np
 
-        ratios = imagegen.LogSNR()(np.float32([0, 0.5**0.5, 1]))
+        ratios = imagegen.LogSNREmbedding()(np.float32([0, 0.5**0.5, 1]))
         assert np.allclose(ratios, [1, 0, -1], atol=1e-6)
         ```
 

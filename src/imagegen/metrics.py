@@ -17,7 +17,7 @@ _ROUNDING = 1e-12
 _SMALLEST_PROBABILITY = 1e-7
 
 
-class KID(NamedTuple):
+class KernelInceptionDistance(NamedTuple):
     """A kernel inception distance.
 
     Attributes:
@@ -140,7 +140,7 @@ def sliced_wasserstein_distance(
     return float(largest * np.mean(costs) ** (1 / order))
 
 
-def kernel_inception_distance(features1: Any, features2: Any) -> KID:
+def kernel_inception_distance(features1: Any, features2: Any) -> KernelInceptionDistance:
     r"""Measures how far two sets of features are apart, without bias.
 
     $$\mathrm{KID} = \frac{1}{m (m-1)} \sum_{i \ne j} k(x_i, x_j)
@@ -158,7 +158,7 @@ def kernel_inception_distance(features1: Any, features2: Any) -> KID:
         features2: Features to compare with, of as many samples or not.
 
     Returns:
-        `KID(distance, standard_error)`.
+        `KernelInceptionDistance(distance, standard_error)`.
 
     Raises:
         ValueError: When a set is too small, of another shape, or holds NaN or infinity.
@@ -193,7 +193,7 @@ def kernel_inception_distance(features1: Any, features2: Any) -> KID:
         within_left = (within.sum() - 2 * within) / (kept * (kept - 1))
         across_left = (across.sum() - across) / (kept * others)
         variance += kept * np.var(within_left - 2 * across_left)
-    return KID(float(distance), float(np.sqrt(variance)))
+    return KernelInceptionDistance(float(distance), float(np.sqrt(variance)))
 
 
 def frechet_inception_distance(features1: Any, features2: Any) -> float:

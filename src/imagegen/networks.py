@@ -31,8 +31,8 @@ def point_mlp(
         width: Channels of each hidden layer, at least 1.
         depth: Hidden layers, at least 1.
         time_embedding: How the network is told the noise rate: a layer from `(batch, 1)` to
-            `(batch, channels)`, such as `LogSNR()` or `SinusoidalEmbedding(32)`. `None` tells the
-            rate itself.
+            `(batch, channels)`, such as `LogSNREmbedding()` or `SinusoidalEmbedding(32)`. `None`
+            tells the rate itself.
 
     Returns:
         A Keras model from `[points, noise_rates]`, of shapes `(batch, dim)` and `(batch, 1)`, to
@@ -45,7 +45,7 @@ def point_mlp(
         ```python
         import imagegen
 
-        network = imagegen.point_mlp(2, time_embedding=imagegen.LogSNR())
+        network = imagegen.point_mlp(2, time_embedding=imagegen.LogSNREmbedding())
         model = imagegen.DiffusionModel(network, value_range=None)
         assert model.generate(10, num_steps=2, seed=0).shape == (10, 2)
         ```

@@ -114,7 +114,8 @@ class DDIM(Sampler):
         ```python
         import imagegen
 
-        assert imagegen.DDIM(eta=1.0) == imagegen.DDPM()
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        images = model.generate(2, num_steps=4, sampler=imagegen.DDIM(eta=0.5), seed=0)
         ```
 
     Reference:
@@ -146,20 +147,27 @@ class DDIM(Sampler):
         return after.signal_rate * clean + noise, clean, (seed, index + 1)
 
 
-def DDPM() -> DDIM:
+@keras.saving.register_keras_serializable(package="imagegen")
+@dataclasses.dataclass(frozen=True)
+class DDPM(DDIM):
     """Ancestral sampling: DDIM with all of its noise drawn anew.
 
     Each step draws from the posterior of the forward process, with the predicted clean sample in
     the place of the true one.
 
-    Returns:
-        `DDIM(eta=1.0)`.
+    Example:
+        ```python
+        import imagegen
+
+        assert imagegen.DDPM().eta == 1
+        ```
 
     Reference:
         Ho et al., [Denoising Diffusion Probabilistic Models](https://arxiv.org/abs/2006.11239),
         2020, algorithm 2, with the lower of its two variances.
     """
-    return DDIM(eta=1.0)
+
+    eta: float = dataclasses.field(default=1.0, init=False)
 
 
 @keras.saving.register_keras_serializable(package="imagegen")

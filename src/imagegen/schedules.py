@@ -22,7 +22,8 @@ class Configured:
 
     def get_config(self) -> dict[str, Any]:
         """Returns the fields by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields if field.init}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -55,6 +56,20 @@ class Schedule(Configured):
         The time 0 is not among them: the last step goes to the clean sample itself.
         """
         return np.linspace(1, 0, num_steps, endpoint=False, dtype="float32")
+
+    def first_step(self, num_steps: int, strength: float) -> int:
+        """Returns where an edit begins: the number of the first step that it takes.
+
+        Args:
+            num_steps: Steps of the whole way from noise.
+            strength: The share of the way that the edit takes, from 0 to 1.
+
+        Returns:
+            From 0, for all steps, to `num_steps`, for none. In between 0 and 1, at least one step
+            is taken and at least one is left, where there are two.
+        """
+        start = num_steps - round(num_steps * strength)
+        return min(max(start, 1), num_steps - 1) if 0 < strength < 1 < num_steps else start
 
     def training_times(self, uniform: Any) -> Any:
         """Returns the times that training visits, given uniform draws from `[0, 1)`."""
@@ -292,9 +307,10 @@ class EDMSchedule(Schedule):
         return ops.clip(times, 0.0, 1.0)
 
 
-@keras.saving.register_keras_serializable(package="imagegen")
+# Under the name that it has in files of version 0.1.
+@keras.saving.register_keras_serializable(package="imagegen", name="EvenLogSNR")
 @dataclasses.dataclass(frozen=True)
-class EvenLogSNR(Schedule):
+class EvenLogSNRSchedule(Schedule):
     r"""Another schedule, whose sampling stops at even log signal-to-noise ratios.
 
     Rates and training are those of `schedule`. Sampling visits times at which
@@ -314,7 +330,7 @@ class EvenLogSNR(Schedule):
         import imagegen
 
         model = imagegen.DiffusionModel.from_preset("flowers-64")
-        model.schedule = imagegen.EvenLogSNR(model.schedule)
+        model.schedule = imagegen.EvenLogSNRSchedule(model.schedule)
         images = model.generate(2, num_steps=5, sampler=imagegen.DPMSolver2M(), seed=0)
         ```
 
@@ -344,3 +360,12 @@ class EvenLogSNR(Schedule):
         log_snr = np.log(signal_rates / noise_rates)
         stops = np.linspace(log_snr[0], log_snr[-1], num_steps)
         return np.interp(stops, log_snr, times).astype("float32")
+
+    def first_step(self, num_steps: int, strength: float) -> int:
+        if not 0 < strength < 1 < num_steps:
+            return super().first_step(num_steps, strength)
+        # As noisy as an edit of `schedule` begins, whatever the number of steps left from there.
+        fine = 1000
+        wanted = self.schedule.sampling_times(fine)[self.schedule.first_step(fine, strength)]
+        nearest = int(np.abs(self.sampling_times(num_steps) - wanted).argmin())
+        return min(max(nearest, 1), num_steps - 1)

@@ -66,7 +66,7 @@ class UNet(keras.Model):
         ```python
         import imagegen
 
-        network = imagegen.UNet(64, [32, 64, 96, 128], 2)
+        network = imagegen.UNet(64, [32, 64, 96, 128], block_depth=2)
         assert network.count_params() == 1_943_525
         ```
 
@@ -82,8 +82,8 @@ class UNet(keras.Model):
         self,
         image_size: int,
         widths: Sequence[int],
-        block_depth: int,
         *,
+        block_depth: int,
         channels: int = 3,
         patch_size: int = 1,
         norm: str = "batch",
