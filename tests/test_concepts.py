@@ -17,7 +17,7 @@ def text_model() -> imagegen.DiffusionModel:
     network = imagegen.UNet(
         8,
         [8],
-        1,
+        block_depth=1,
         norm="group",
         embedding_dim=8,
         condition_dim=6,

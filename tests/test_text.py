@@ -171,7 +171,7 @@ def network() -> imagegen.UNet:
     return imagegen.UNet(
         8,
         [8, 8],
-        1,
+        block_depth=1,
         norm="group",
         embedding_dim=8,
         condition_dim=8,

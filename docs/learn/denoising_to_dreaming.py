@@ -345,7 +345,7 @@ print(f"a flower is {difference(large[::10], mean_flower):.0f} from it")
 assert difference(mean_answer, mean_flower) < 12
 assert difference(answers, mean_flower) < 27
 assert difference(large[::10], mean_flower) > 1.5 * difference(answers, mean_flower)
-np.testing.assert_allclose(model.schedule.min_signal_rate, 0.02)
+np.testing.assert_allclose(model.schedule.schedule.min_signal_rate, 0.02)
 
 # %% [markdown]
 # The differences are in levels of 255. The mean flower is what the answers have in common. So this

@@ -342,11 +342,9 @@ show_source(imagegen.InverseDDIM.step)
 
 # %%
 lines = []
-for num_steps in (5, 15, 50):
+for num_steps in (5, 15, 30):
     noise = imagegen.ddim_inversion(model, images, num_steps=num_steps)
-    again = model.generate(
-        len(noise), noise=noise, num_steps=num_steps, sampler=imagegen.DDIM()
-    )
+    again = model.generate(len(noise), noise=noise, num_steps=num_steps, sampler=imagegen.DDIM())
     round_trip = np.abs(again.astype(float) - images).mean()
     lines.append(f"{num_steps:2} steps: {round_trip:.2f} levels away, there and back")
 print("\n".join(lines))
@@ -373,7 +371,7 @@ imagegen.show(
 # [slerp][imagegen.slerp], along a great circle. Each noise on the way is turned into a picture.
 
 # %% alt="Six pictures in which one flower becomes another, above the same way as a fade from one picture to the other."
-frames = imagegen.interpolate_images(model, images[2], images[3], 6, num_steps=50)
+frames = imagegen.interpolate_images(model, images[2], images[3], 6, num_steps=30)
 shares = np.linspace(0, 1, 6)[:, None, None, None]
 fade = imagegen.to_uint8((1 - shares) * images[2] + shares * images[3], value_range=(0, 255))
 imagegen.show(np.concatenate([frames, fade]), columns=6)

@@ -8,7 +8,7 @@
 # ## A meadow
 #
 # Sixty-four flowers, none left out. No photograph of them exists. They are painted with care: the
-# [sampler](samplers.py) draws fresh noise in each of its 64 steps, and what it paints wrong in one step
+# [sampler](samplers.py) draws fresh noise in each of its 48 steps, and what it paints wrong in one step
 # drowns in noise, to be painted anew. With so many steps the [poorer network](flowers_from_noise.py)
 # hardly needs to push: 1.1 instead of the 1.5 that few steps want.
 
@@ -20,7 +20,7 @@ import numpy as np
 model = imagegen.DiffusionModel.from_preset("flowers-64")
 own_schedule, own_scale = model.schedule, model.autoguidance_scale
 model.schedule, model.autoguidance_scale = own_schedule.schedule, 1.1
-meadow = model.generate(64, num_steps=64, sampler=imagegen.DDPM(), seed=2026)
+meadow = model.generate(64, num_steps=48, sampler=imagegen.DDPM(), seed=2026)
 model.schedule, model.autoguidance_scale = own_schedule, own_scale
 imagegen.show(meadow, columns=8)
 
@@ -30,10 +30,10 @@ imagegen.show(meadow, columns=8)
 # ## By name
 #
 # The preset `flowers-64-species` was told the species of each photograph. So it can be asked for one.
-# Where there is a name, the poorer network rests, because it knows none. Six flowers for each of eight
+# Where there is a name, the poorer network rests, because it knows none. Four flowers for each of eight
 # names, in twelve steps of a method that needs few:
 
-# %% alt="Eight rows of six flowers, each row another species: its colours and its shapes."
+# %% alt="Four rows of eight flowers, two species in each row: their colours and their shapes."
 gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
 species = [
     "sunflower",
@@ -45,10 +45,10 @@ species = [
     "pelargonium",
     "hibiscus",
 ]
-prompts = [name for name in species for _ in range(6)]
+prompts = [name for name in species for _ in range(4)]
 sampling = {"num_steps": 12, "sampler": imagegen.DPMSolver2M()}
 named = gardener.generate(prompts, guidance_scale=3.0, seed=3, **sampling)
-imagegen.show(named, columns=6, titles=prompts)
+imagegen.show(named, columns=8, titles=prompts)
 
 # %% [markdown]
 # *Guidance* says how firmly the name is followed. At 1 the model paints what it learned. Above, it
@@ -74,8 +74,8 @@ assert all(name in gardener.encoder.names for name in species)
 
 # %%
 (vectors,) = gardener.encode_prompts(["sunflower", "passion flower", "hibiscus", "oxeye daisy"])
-around = imagegen.walk(vectors, 48, closed=True).astype("float32")
-soil = np.repeat(imagegen.samplers.initial_noise(1, (64, 64, 3), seed=8), 48, axis=0)
+around = imagegen.walk(vectors, 32, closed=True).astype("float32")
+soil = np.repeat(imagegen.samplers.initial_noise(1, (64, 64, 3), seed=8), 32, axis=0)
 metamorphosis = gardener.generate(
     imagegen.Conditions(around), guidance_scale=3.0, noise=soil, seed=0, **sampling
 )
@@ -120,7 +120,7 @@ assert told.background_color >= 0.9
 # %%
 stations = [sentences[i] for i in (0, 2, 7, 5)]
 options = {"closed": True, "guidance_scale": 2.0, "seed": 7, "batch_size": 10}
-stroll = imagegen.prompt_walk(painter, stations, 50, **options)
+stroll = imagegen.prompt_walk(painter, stations, 40, **options)
 imagegen.Animation(
     stroll, alt="A drawn flower changes its colours and its petals", frames_per_second=8, scale=4
 )

@@ -478,8 +478,8 @@ for name in ("digits-2d", "digits-16d", "flowers-64", "flowers-64-species"):
         if preset.encoder is not None:
             species = [held_out.names[label] for label in held_out.labels]
             known_species = [one for one in species if one in preset.encoder.names]
-            prompts = random.choice(known_species, 120).tolist()
-        pictures = generated if name == "flowers-64" else generate(preset, 120, prompts)
+            prompts = random.choice(known_species, 80).tolist()
+        pictures = generated if name == "flowers-64" else generate(preset, 80, prompts)
         distance, error = imagegen.kernel_inception_distance(
             features_of(pictures), held_out_features
         )
@@ -487,14 +487,14 @@ for name in ("digits-2d", "digits-16d", "flowers-64", "flowers-64-species"):
 Markdown("\n".join(rows))
 
 # %% [markdown]
-# A hundred or two are what a page has time for. The script `benchmarks/flowers_quality.py` takes
+# A hundred are what a page has time for. The script `benchmarks/flowers_quality.py` takes
 # a thousand, and more steps. [Presets](presets.py) lists what was measured when each of them was
 # made.
 #
 # ## How many steps?
 #
 # The chapter on [samplers](samplers.py) measured how near a sampler comes to the end of its road. But
-# does it matter for the pictures? Twenty-four pictures for each point of the curves, all from the
+# does it matter for the pictures? Sixteen pictures for each point of the curves, all from the
 # same noise:
 
 # %% tags=["fold"] alt="Four curves of KID over 4, 8 and 12 evaluations of the network. All fall, and DPM-Solver++ at even log signal-to-noise ratios is the lowest with few."
@@ -511,7 +511,7 @@ for name, (sampler, schedule, _) in walks.items():
     model.schedule = schedule
     cost = 2 if sampler == imagegen.Heun() else 1
     for count in evaluations:
-        painted[name] = model.generate(24, num_steps=count // cost, sampler=sampler, seed=1)
+        painted[name] = model.generate(16, num_steps=count // cost, sampler=sampler, seed=1)
         curves.setdefault(name, []).append(
             imagegen.kernel_inception_distance(features_of(painted[name]), held_out_features)
         )
@@ -535,7 +535,7 @@ best_with_four = min(curves, key=lambda name: curves[name][0].distance)
 assert best_with_four == "DPM-Solver++(2M), even log SNR"
 
 # %% [markdown]
-# The error bars are one standard error, and twenty-four pictures are few. But all points share their noise
+# The error bars are one standard error, and sixteen pictures are few. But all points share their noise
 # and their real pictures, so the curves differ by less chance than the bars suggest. All of them
 # fall: more steps give better pictures, down to the model's own error. With few evaluations, the
 # right method at the right stops is worth more than anything else.

@@ -334,7 +334,9 @@ look(frames, "a dog that grows tentacles, frame by frame, in an unchanging field
 # one to the next?
 
 # %% tags=["fold"] alt="The mean change of a pixel for eight pairs of neighbouring frames, on a logarithmic scale: with one noise for all it is far lower than with fresh noise."
-mixed = [imagegen.walk(ends, 9, between=(0.5, 0.6)) for ends in (sequences, pooled)]
+mixed = imagegen.Conditions(
+    *(imagegen.walk(ends, 9, between=(0.5, 0.6)) for ends in (sequences, pooled))
+)
 fresh = model.generate(mixed, **options)
 change = {
     name: np.abs(np.diff(sequence.astype(int), axis=0)).mean((1, 2, 3))

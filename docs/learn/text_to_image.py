@@ -308,7 +308,9 @@ show_source(imagegen.guide)
 # %% alt="Five rows of eight flowers for one prompt. At scale 0 they have any colour. From row to row they are more alike, and closer to the prompt."
 scales = [0.0, 1.0, 2.0, 4.0, 8.0]
 prompt = "a purple flower with five petals on a yellow background"
-guided = [model.generate([prompt] * 8, guidance_scale=scale, seed=6) for scale in scales]
+guided = [
+    model.generate([prompt] * 8, guidance_scale=scale, num_steps=12, seed=6) for scale in scales
+]
 titles = [f"w = {scale:g}" if column == 0 else "" for scale in scales for column in range(8)]
 imagegen.show(np.concatenate(guided), titles=titles, columns=8)
 
@@ -339,7 +341,7 @@ def num_centers(pictures):
 curve = [0.0, 1.0, 3.0, 6.0]
 right, varied = [], []
 for scale in curve:
-    answers = model.generate(asked[:24] + [prompt] * 24, guidance_scale=scale, num_steps=12, seed=2)
+    answers = model.generate(asked[:24] + [prompt] * 24, guidance_scale=scale, num_steps=8, seed=2)
     right.append(imagegen.drawn.prompt_adherence(answers[:24], asked[:24]).everything)
     varied.append(num_centers(answers[24:]))
 

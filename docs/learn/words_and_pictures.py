@@ -444,18 +444,18 @@ imagegen.show(np.stack(shown), columns=6, scale=3)
 # The first of each row is the drawing, the others are variations. No word was said. They are rough. They stand
 # upright, because the painter learned from upright flowers alone, and many have another number of petals. How
 # much of the picture comes through? We let [read_flowers][imagegen.drawn.read_flowers] look at a variation of each
-# of 48 pictures, once with the step over the gap, once without, and for comparison at pictures painted from
+# of 32 pictures, once with the step over the gap, once without, and for comparison at pictures painted from
 # the captions:
 
 # %%
 conditions = {
-    "captions": of_texts[:48],
-    "pictures, moved": in_the_place_of_words(of_images[:48]),
-    "pictures": of_images[:48],
+    "captions": of_texts[:32],
+    "pictures, moved": in_the_place_of_words(of_images[:32]),
+    "pictures": of_images[:32],
 }
 kept = {
     name: imagegen.drawn.prompt_adherence(
-        painter.generate(imagegen.Conditions(vectors), num_steps=10, seed=1), attributes[:48]
+        painter.generate(imagegen.Conditions(vectors), num_steps=10, seed=1), attributes[:32]
     )
     for name, vectors in conditions.items()
 }

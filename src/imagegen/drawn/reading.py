@@ -163,7 +163,7 @@ def parse_caption(caption: str) -> dict[str, str | int]:
 
     Example:
         ```python
-        from imagegen import parse_caption
+        from imagegen.drawn import parse_caption
 
         named = parse_caption("a flower with five petals on a blue background")
         assert named == {"num_petals": 5, "background_color": "blue"}
@@ -224,7 +224,7 @@ def read_flowers(images: Any) -> list[FlowerReading]:
 
     Example:
         ```python
-        from imagegen import FlowerAttributes, draw_flowers, read_flowers
+        from imagegen.drawn import FlowerAttributes, draw_flowers, read_flowers
 
         images = draw_flowers([FlowerAttributes(5, "red", "yellow", "blue")])
         assert read_flowers(images) == [("red", "yellow", "blue", 5)]
