@@ -24,8 +24,8 @@ def image_to_image(
     r"""Paints pictures anew, over a rough draft.
 
     The draft drowns in noise up to the level at which a share `strength` of the way is left, and
-    the model takes the steps from there. What the noise hides is the model's; what still shows through,
-    large shapes and colours first of all, is the draft's.
+    the model takes the steps from there. What the noise hides is the model's; what still shows
+    through, large shapes and colours first of all, is the draft's.
 
     Args:
         model: A model of pictures with values from 0 to 255. Stable Diffusion 3 takes pictures of

@@ -464,6 +464,7 @@ class ImageGenerator(abc.ABC):
         assert num_images is not None
         return Way(
             self,
+            self.schedule,
             num_images,
             guidance,
             chosen["num_steps"],
@@ -565,6 +566,7 @@ class Way:
 
     Attributes:
         model: The model.
+        schedule: The schedule whose stops are visited. Its rates are those of the model's.
         num_images: How many pictures.
         guidance: What they shall show, or `None`.
         num_steps: Steps of the whole way.
@@ -573,6 +575,7 @@ class Way:
     """
 
     model: ImageGenerator
+    schedule: Schedule
     num_images: int
     guidance: Guidance | None
     num_steps: int
@@ -582,7 +585,7 @@ class Way:
     @functools.cached_property
     def table(self) -> np.ndarray:
         """The levels that are visited: what `imagegen.samplers.levels` returns."""
-        return levels(self.model.schedule, self.num_steps)
+        return levels(self.schedule, self.num_steps)
 
     @property
     def seed_tensor(self) -> Any:

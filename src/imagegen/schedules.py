@@ -57,6 +57,10 @@ class Schedule(Configured):
         """
         return np.linspace(1, 0, num_steps, endpoint=False, dtype="float32")
 
+    def evenly(self) -> "Schedule":
+        """Returns the same rates, visited at even times."""
+        return self
+
     def first_step(self, num_steps: int, strength: float) -> int:
         """Returns where an edit begins: the number of the first step that it takes.
 
@@ -360,6 +364,9 @@ class EvenLogSNRSchedule(Schedule):
         log_snr = np.log(signal_rates / noise_rates)
         stops = np.linspace(log_snr[0], log_snr[-1], num_steps)
         return np.interp(stops, log_snr, times).astype("float32")
+
+    def evenly(self) -> Schedule:
+        return self.schedule
 
     def first_step(self, num_steps: int, strength: float) -> int:
         if not 0 < strength < 1 < num_steps:
