@@ -17,6 +17,7 @@ SCHEDULES = {
     "EDM": imagegen.EDMSchedule(),
     "linear betas": imagegen.DiscreteSchedule(imagegen.linear_betas(1000)),
     "cosine betas": imagegen.DiscreteSchedule(imagegen.cosine_betas(1000)),
+    "even log SNR": imagegen.EvenLogSNRSchedule(imagegen.CosineSchedule(0.02, 0.999)),
 }
 PREDICTIONS = [
     imagegen.NoisePrediction(),
@@ -31,9 +32,26 @@ SAMPLERS = {
     "DDPM": imagegen.DDPM(),
     "Euler": imagegen.Euler(),
     "Heun": imagegen.Heun(),
+    "EDM": imagegen.EDMSampler(),
     "DPM-Solver++(2M)": imagegen.DPMSolver2M(),
 }
+# What edits take their steps with: samplers around others, and one that goes backwards.
+AROUND_OTHERS = {imagegen.RePaint, imagegen.WithBlockMeans, imagegen.InverseDDIM}
 MEAN, DEVIATION = 0.4, 0.5
+
+
+@pytest.mark.parametrize(
+    ("base", "tried", "left_out"),
+    [
+        (imagegen.Sampler, SAMPLERS.values(), AROUND_OTHERS),
+        (imagegen.Schedule, SCHEDULES.values(), set()),
+        (imagegen.Prediction, PREDICTIONS, set()),
+    ],
+)
+def test_every_one_that_the_package_has_is_tried_here(base, tried, left_out):
+    classes = (thing for thing in vars(imagegen).values() if isinstance(thing, type))
+    known = {one for one in classes if issubclass(one, base) and one is not base}
+    assert {type(one) for one in tried} == known - left_out
 
 
 def gaussian_denoiser(schedule, prediction):
@@ -107,7 +125,7 @@ def test_first_order_methods_are_of_first_order(schedule, sampler):
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "flow", "EDM"])
-@pytest.mark.parametrize("sampler", ["Heun", "DPM-Solver++(2M)"])
+@pytest.mark.parametrize("sampler", ["Heun", "EDM", "DPM-Solver++(2M)"])
 def test_second_order_methods_are_of_second_order(schedule, sampler):
     assert measured_order(SCHEDULES[schedule], SAMPLERS[sampler]) >= 1.8
 

@@ -1,6 +1,9 @@
 """Who may import whom, what importing the package loads, and that all of it is documented."""
 
 import ast
+import functools
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -176,3 +179,21 @@ def test_every_public_name_is_documented_on_exactly_one_page():
         if not any(target == name or target.startswith(f"{name}.") for target in documented)
     ]
     assert not missing
+
+
+def entries() -> list[str]:
+    """What the reference describes, by its name in the package."""
+    pages = (path.read_text("utf-8") for path in sorted((ROOT / "docs" / "api").glob("*.md")))
+    return [
+        name
+        for page in pages
+        for name in re.findall(r"^::: imagegen\.([\w.]+)$", page, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("name", entries())
+def test_every_entry_of_the_reference_has_an_example(name):
+    entry = functools.reduce(getattr, name.split("."), importlib.import_module("imagegen"))
+    if isinstance(entry, type) and issubclass(entry, Exception):
+        return  # It is raised, and not made.
+    assert "Example:" in (inspect.getdoc(entry) or ""), f"{name} has no example"

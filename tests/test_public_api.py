@@ -1,5 +1,6 @@
 """The public names and their arguments: a change of them shows in review."""
 
+import ast
 import inspect
 from pathlib import Path
 
@@ -11,11 +12,8 @@ SNAPSHOT = Path(__file__).with_name("public_api.txt")
 
 def members(holder, prefix):
     """A line for every public name: a function's arguments, a class's and those of its methods."""
-    for name, thing in sorted(vars(holder).items()):
-        if name.startswith("_") or inspect.ismodule(thing):
-            continue
-        if not getattr(thing, "__module__", "").startswith("imagegen"):
-            continue
+    for name in public(holder):
+        thing = getattr(holder, name)
         yield f"{prefix}{name}{arguments(thing)}"
         if inspect.isclass(thing):
             for member, value in sorted(vars(thing).items()):
@@ -24,6 +22,18 @@ def members(holder, prefix):
                     yield f"{prefix}{name}.{member}{arguments(value)}"
                 elif isinstance(value, property) and not member.startswith("_"):
                     yield f"{prefix}{name}.{member}"
+
+
+def public(holder):
+    """What a module defines, and what it hands on by `X as X`."""
+    names = set()
+    for node in ast.parse(inspect.getsource(holder)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names if alias.asname == alias.name}
+    things = {name: getattr(holder, name) for name in names if not name.startswith("_")}
+    return sorted(name for name, thing in things.items() if not inspect.ismodule(thing))
 
 
 def arguments(thing):

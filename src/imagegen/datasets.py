@@ -47,6 +47,14 @@ class Digits:
         images: uint8 of shape `(num_images, 28, 28, 1)`, white ink on black.
         labels: int64 of shape `(num_images,)`, 0 to 9.
         source: `"mnist"`, all of MNIST, or `"mnist-sample"`, the part that travels in the package.
+
+    Example:
+        ```python
+        from imagegen import datasets
+
+        images, labels = digits = datasets.digits("mnist-sample")
+        assert digits.source == "mnist-sample"
+        ```
     """
 
     images: np.ndarray
@@ -66,6 +74,14 @@ class Flowers:
         labels: int64 of shape `(num_images,)`, each an index into `names`.
         names: The names of the 102 species, from either source.
         source: `"oxford"`, photographs, or `"painted"`, pictures by one of the package's models.
+
+    Example:
+        ```python
+        from imagegen import datasets
+
+        images, labels, names = flowers = datasets.flowers("painted", image_size=32)
+        assert flowers.source == "painted"
+        ```
     """
 
     images: np.ndarray

@@ -134,6 +134,13 @@ def constant_betas(num_steps: int = 1000, beta: float = 0.01) -> tuple[float, ..
 
     Raises:
         ValueError: If `num_steps` is no positive integer.
+
+    Example:
+        ```python
+        import imagegen
+
+        assert imagegen.constant_betas(3, 0.1) == (0.1, 0.1, 0.1)
+        ```
     """
     return (beta,) * check_integer(num_steps, "num_steps", minimum=1)
 
@@ -153,6 +160,13 @@ def linear_betas(
 
     Raises:
         ValueError: If `num_steps` is no positive integer.
+
+    Example:
+        ```python
+        import imagegen
+
+        schedule = imagegen.DiscreteSchedule(imagegen.linear_betas(100))
+        ```
 
     Reference:
         Ho et al., [Denoising Diffusion Probabilistic Models](https://arxiv.org/abs/2006.11239),
@@ -176,6 +190,13 @@ def quadratic_betas(
 
     Raises:
         ValueError: If `num_steps` is no positive integer.
+
+    Example:
+        ```python
+        import imagegen
+
+        schedule = imagegen.DiscreteSchedule(imagegen.quadratic_betas(100))
+        ```
     """
     return tuple(np.square(linear_betas(num_steps, math.sqrt(start), math.sqrt(end))))
 
@@ -195,6 +216,13 @@ def sigmoid_betas(
 
     Raises:
         ValueError: If `num_steps` is no positive integer.
+
+    Example:
+        ```python
+        import imagegen
+
+        schedule = imagegen.DiscreteSchedule(imagegen.sigmoid_betas(100))
+        ```
     """
     curve = 1 / (1 + np.exp(-np.array(linear_betas(num_steps, -6, 6))))
     return tuple(start + (end - start) * curve)
@@ -219,6 +247,13 @@ def cosine_betas(
 
     Raises:
         ValueError: If `num_steps` is no positive integer.
+
+    Example:
+        ```python
+        import imagegen
+
+        schedule = imagegen.DiscreteSchedule(imagegen.cosine_betas(100))
+        ```
 
     Reference:
         Nichol and Dhariwal, [Improved Denoising Diffusion Probabilistic

@@ -55,6 +55,15 @@ class SamplingOptions(TypedDict, total=False):
             `imagegen.DDIM()` by default.
         seed: A non-negative integer, or one for each picture, which then is the picture that its
             seed gives alone. `None`, the default, draws one from Keras's global random state.
+
+    Example:
+        ```python
+        import imagegen
+
+        options = imagegen.SamplingOptions(num_steps=5, sampler=imagegen.Heun(), seed=1)
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        images = model.generate(2, **options)
+        ```
     """
 
     negative_prompts: Prompts | None
@@ -572,6 +581,17 @@ class Way:
         num_steps: Steps of the whole way.
         sampler: How a step is taken.
         seed: The seed of all pictures, or a list of one for each.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        way = model.begin(None, 2, {"num_steps": 4, "seed": 0})
+        noisy = way.first_noise()
+        samples = way.end(noisy, way.sampler.init(noisy, way.seed_tensor))
+        images = model.to_images(samples)
+        ```
     """
 
     model: ImageGenerator

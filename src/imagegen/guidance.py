@@ -23,6 +23,15 @@ class Guidance(NamedTuple):
         negative: The same of the negative prompts, or `None` where nothing is moved away from.
         scale: The guidance scale, a scalar tensor.
         rescale: How much of the contrast that guidance adds is taken back, a scalar tensor.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64-species")
+        guidance = model.guidance(["rose", "sunflower"], guidance_scale=2.0)
+        assert guidance.positive[0].shape == guidance.negative[0].shape
+        ```
     """
 
     positive: tuple[Any, ...]
@@ -56,6 +65,16 @@ class Autoguidance(NamedTuple):
     Attributes:
         poorer: The `denoise` of the poorer network.
         scale: The scale, a number or a scalar tensor. At 1 nothing is moved.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        autoguidance = imagegen.Autoguidance(lambda noisy, time: 0 * noisy, scale=1.5)
+        guided = autoguidance.around(lambda noisy, time: noisy)
+        assert guided(np.float32([2.0]), 0.5) == 3
+        ```
     """
 
     poorer: Denoise

@@ -172,6 +172,13 @@ class RePaint(Sampler):
     Args:
         base: The sampler that takes the steps. The memory of a multistep one begins anew in each.
 
+    Example:
+        ```python
+        import imagegen
+
+        assert imagegen.RePaint(imagegen.DDIM()).base == imagegen.DDIM()
+        ```
+
     Reference:
         Lugmayr et al., [RePaint](https://arxiv.org/abs/2201.09865), 2022, algorithm 1.
     """

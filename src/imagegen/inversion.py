@@ -122,6 +122,13 @@ class InverseDDIM(Sampler):
     Args:
         num_iterations: How often the network looks.
 
+    Example:
+        ```python
+        import imagegen
+
+        assert imagegen.InverseDDIM(num_iterations=3).num_iterations == 3
+        ```
+
     Reference:
         Pan et al., [Accelerated Iterative Diffusion Inversion](https://arxiv.org/abs/2309.04907),
         2023.

@@ -23,6 +23,15 @@ class KernelInceptionDistance(NamedTuple):
     Attributes:
         distance: The estimate; without bias, so it can be below 0 where the distance is small.
         standard_error: The standard error of `distance`.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        features = np.random.default_rng(0).standard_normal((2, 100, 8))
+        distance, standard_error = imagegen.kernel_inception_distance(*features)
+        ```
     """
 
     distance: float
@@ -35,6 +44,16 @@ class Neighbors(NamedTuple):
     Attributes:
         indices: Which training samples they are: int64, `(num_samples, num_neighbors)`.
         distances: How far they are: float64, of the same shape.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        samples = np.random.default_rng(0).standard_normal((10, 4))
+        indices, distances = imagegen.nearest_neighbors(samples[:3], samples)
+        assert indices[:, 0].tolist() == [0, 1, 2]
+        ```
     """
 
     indices: np.ndarray
@@ -47,6 +66,15 @@ class PrecisionAndRecall(NamedTuple):
     Attributes:
         precision: The share of generated samples that are near real ones.
         recall: The share of real samples that are near generated ones.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        real = np.random.default_rng(0).standard_normal((50, 4))
+        assert imagegen.precision_and_recall(real, real) == (1.0, 1.0)
+        ```
     """
 
     precision: float
@@ -61,6 +89,15 @@ class NegativeELBO(NamedTuple):
         reconstruction: What the decoded pictures miss, in nats.
         kl: What the latents hold, in nats.
         bits_per_dimension: `nats` as bits, for each value of a picture.
+
+    Example:
+        ```python
+        import imagegen
+
+        vae = imagegen.VAE.from_preset("digits-2d")
+        bound = imagegen.negative_elbo(vae, imagegen.datasets.digits("mnist-sample").images[:10])
+        assert abs(bound.nats - bound.reconstruction - bound.kl) < 0.01
+        ```
     """
 
     nats: float

@@ -15,7 +15,27 @@ from keras import ops
 
 
 class Prediction(Configured):
-    """What the network gives back, and the clean sample that follows from it."""
+    """What the network gives back, and the clean sample that follows from it.
+
+    Example:
+        ```python
+        import dataclasses
+        import imagegen
+
+        @dataclasses.dataclass(frozen=True)
+        class NegativeNoise(imagegen.Prediction):
+            "The network predicts what has to be added to the noisy sample."
+
+            def target(self, clean, noise, noise_rates, signal_rates):
+                return -noise
+
+            def gain(self, noise_rates, signal_rates):
+                return noise_rates / signal_rates
+
+            def denoised(self, noisy, output, noise_rates, signal_rates):
+                return (noisy + noise_rates * output) / signal_rates
+        ```
+    """
 
     def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
         """Returns what the network should predict for `signal_rates * clean + noise_rates * noise`.
@@ -66,6 +86,18 @@ class NoisePrediction(Prediction):
     The error in the clean sample is the network's error times $n / s$, which is large where
     there is little signal.
 
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        clean, noise = np.float32([1.0]), np.float32([-0.5])
+        noisy = 0.8 * clean + 0.6 * noise
+        prediction = imagegen.NoisePrediction()
+        output = prediction.target(clean, noise, 0.6, 0.8)
+        assert np.allclose(prediction.denoised(noisy, output, 0.6, 0.8), clean)
+        ```
+
     Reference:
         Ho et al., [Denoising Diffusion Probabilistic Models](https://arxiv.org/abs/2006.11239),
         2020, section 3.2.
@@ -84,7 +116,20 @@ class NoisePrediction(Prediction):
 @keras.saving.register_keras_serializable(package="imagegen")
 @dataclasses.dataclass(frozen=True)
 class ImagePrediction(Prediction):
-    """The network predicts the clean sample itself."""
+    """The network predicts the clean sample itself.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        clean, noise = np.float32([1.0]), np.float32([-0.5])
+        noisy = 0.8 * clean + 0.6 * noise
+        prediction = imagegen.ImagePrediction()
+        output = prediction.target(clean, noise, 0.6, 0.8)
+        assert np.allclose(prediction.denoised(noisy, output, 0.6, 0.8), clean)
+        ```
+    """
 
     def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
         return clean
@@ -104,6 +149,18 @@ class VelocityPrediction(Prediction):
     It is the direction in which a sample moves along the quarter circle of rates, and
     $\hat x = (s x_t - n \hat v) / (s^2 + n^2)$. The error in the clean sample never exceeds the
     network's own, at any time.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        clean, noise = np.float32([1.0]), np.float32([-0.5])
+        noisy = 0.8 * clean + 0.6 * noise
+        prediction = imagegen.VelocityPrediction()
+        output = prediction.target(clean, noise, 0.6, 0.8)
+        assert np.allclose(prediction.denoised(noisy, output, 0.6, 0.8), clean)
+        ```
 
     Reference:
         Salimans and Ho, [Progressive Distillation for Fast Sampling of Diffusion
@@ -127,6 +184,18 @@ class FlowPrediction(Prediction):
     r"""The network predicts the way from the clean sample to the noise: $u = \epsilon - x_0$.
 
     $\hat x = (x_t - n \hat u) / (s + n)$; on `FlowSchedule` the divisor is 1.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        clean, noise = np.float32([1.0]), np.float32([-0.5])
+        noisy = 0.4 * clean + 0.6 * noise
+        prediction = imagegen.FlowPrediction()
+        output = prediction.target(clean, noise, 0.6, 0.4)
+        assert np.allclose(prediction.denoised(noisy, output, 0.6, 0.4), clean)
+        ```
 
     Reference:
         Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, equation 1.
@@ -158,6 +227,18 @@ class EDMPrediction(Prediction):
     Args:
         data_deviation: The standard deviation $\sigma_d$ of the data.
 
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        clean, noise = np.float32([1.0]), np.float32([-0.5])
+        noisy = 0.8 * clean + 0.6 * noise
+        prediction = imagegen.EDMPrediction()
+        output = prediction.target(clean, noise, 0.6, 0.8)
+        assert np.allclose(prediction.denoised(noisy, output, 0.6, 0.8), clean)
+        ```
+
     Reference:
         Karras et al., [Elucidating the Design Space of Diffusion-Based Generative
         Models](https://arxiv.org/abs/2206.00364), 2022, table 1.
@@ -185,7 +266,21 @@ class EDMPrediction(Prediction):
 
 
 class Weighting(Configured):
-    """How much the loss at each noise rate counts."""
+    """How much the loss at each noise rate counts.
+
+    Example:
+        ```python
+        import dataclasses
+        import imagegen
+
+        @dataclasses.dataclass(frozen=True)
+        class BySignal(imagegen.Weighting):
+            "Counts an error as much as there is signal."
+
+            def __call__(self, prediction, noise_rates, signal_rates):
+                return signal_rates
+        ```
+    """
 
     def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
         """Returns the weight of the loss on the network's output.
@@ -204,7 +299,18 @@ class Weighting(Configured):
 @keras.saving.register_keras_serializable(package="imagegen")
 @dataclasses.dataclass(frozen=True)
 class PlainWeighting(Weighting):
-    """Every noise rate counts the same."""
+    """Every noise rate counts the same.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        rates = np.float32([0.6, 0.8])
+        weights = imagegen.PlainWeighting()(imagegen.NoisePrediction(), rates, rates[::-1])
+        assert np.allclose(weights, 1)
+        ```
+    """
 
     def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
         return ops.ones_like(noise_rates)
@@ -224,6 +330,17 @@ class MinSNRWeighting(Weighting):
 
     Raises:
         ValueError: If `gamma` is not positive.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        noise_rates = np.float32([0.1, 0.6])
+        signal_rates = np.sqrt(1 - noise_rates**2)
+        weights = imagegen.MinSNRWeighting()(imagegen.NoisePrediction(), noise_rates, signal_rates)
+        assert weights[0] < weights[1]
+        ```
 
     Reference:
         Hang et al., [Efficient Diffusion Training via Min-SNR Weighting

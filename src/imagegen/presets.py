@@ -43,6 +43,14 @@ class Preset:
         sha256: The file's checksum, 64 hexadecimal digits.
         url: Where the file is, or an empty string when it travels in the package.
         file: The name of the preset whose file it is, or an empty string for one of its own.
+
+    Example:
+        ```python
+        import imagegen
+
+        preset = imagegen.list_presets()["digits-2d"]
+        print(preset.description, preset.metrics)
+        ```
     """
 
     name: str

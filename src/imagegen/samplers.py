@@ -22,7 +22,17 @@ Denoise = Callable[[Any, Any], Any]
 
 
 class Level(NamedTuple):
-    """A point on the way from noise to image: its time and its rates, as scalars."""
+    """A point on the way from noise to image: its time and its rates, as scalars.
+
+    Example:
+        ```python
+        import imagegen
+        from imagegen.samplers import Level, levels
+
+        first = Level(*levels(imagegen.CosineSchedule(), 10)[0])
+        assert first.time == 1
+        ```
+    """
 
     time: Any
     noise_rate: Any
@@ -44,6 +54,16 @@ def levels(schedule: Schedule, num_steps: int) -> np.ndarray:
 
     Raises:
         ValueError: If `num_steps` is out of range.
+
+    Example:
+        ```python
+        import imagegen
+        from imagegen.samplers import levels
+
+        table = levels(imagegen.CosineSchedule(), 10)
+        assert table.shape == (1001, 3)
+        assert (table[10:] == (0, 0, 1)).all()
+        ```
     """
     num_steps = check_integer(num_steps, "num_steps", minimum=1, maximum=MAX_STEPS)
     times = schedule.sampling_times(num_steps)
@@ -58,6 +78,20 @@ class Sampler(Configured):
 
     A sampler of your own is a frozen dataclass that derives from this class and defines `step`;
     a multistep method keeps its history in the state that `init` begins.
+
+    Example:
+        ```python
+        import dataclasses
+        import imagegen
+
+        @dataclasses.dataclass(frozen=True)
+        class AlwaysClean(imagegen.Sampler):
+            "Steps to the clean estimate itself, and forgets the noise."
+
+            def step(self, denoise, noisy, now, after, state):
+                clean = denoise(noisy, now.time)
+                return after.signal_rate * clean, clean, state
+        ```
     """
 
     def init(self, noisy: Any, seed: Any) -> Any:
@@ -183,6 +217,14 @@ class Euler(Sampler):
     Its step is DDIM's, reached by another road: both agree to rounding. Each is here because
     each is read about.
 
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        images = model.generate(2, num_steps=4, sampler=imagegen.Euler(), seed=0)
+        ```
+
     Reference:
         Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, section 2.
     """
@@ -204,6 +246,14 @@ class Heun(Sampler):
 
     It works in the coordinates of `Euler`, on every schedule, and costs two evaluations a step.
     The last step, to no noise, is Euler's, because the slope at the clean sample is 0 / 0.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        images = model.generate(2, num_steps=4, sampler=imagegen.Heun(), seed=0)
+        ```
 
     Reference:
         Karras et al., [Elucidating the Design Space of Diffusion-Based Generative
@@ -323,6 +373,14 @@ class DPMSolver2M(Sampler):
     x_{t'} = \frac{n_{t'}}{n_t} x_t - s_{t'} (e^{-h} - 1) D.$$
 
     The first step and the last, to no noise, are of first order.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel.from_preset("flowers-64")
+        images = model.generate(2, num_steps=4, sampler=imagegen.DPMSolver2M(), seed=0)
+        ```
 
     Reference:
         Lu et al., [DPM-Solver++](https://arxiv.org/abs/2211.01095), 2022, algorithm 2.
@@ -466,6 +524,14 @@ def initial_noise(
 
     Returns:
         float32 array `(num_samples, *shape)`.
+
+    Example:
+        ```python
+        from imagegen.samplers import initial_noise
+
+        two, three = (initial_noise(count, (8, 8, 3), seed=0) for count in (2, 3))
+        assert (two == three[:2]).all()
+        ```
     """
     noise = np.empty((num_samples, *shape), "float32")
     for index in range(num_samples):

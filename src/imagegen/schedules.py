@@ -37,6 +37,21 @@ class Schedule(Configured):
     A schedule of your own is a frozen dataclass that derives from this class and defines
     `__call__`. Register it with `keras.saving.register_keras_serializable`, and models that use
     it can be saved.
+
+    Example:
+        ```python
+        import dataclasses
+        import imagegen
+        from keras import ops
+
+        @dataclasses.dataclass(frozen=True)
+        class Square(imagegen.Schedule):
+            "The noise rate is the square of the time."
+
+            def __call__(self, times):
+                noise_rates = 0.999 * ops.convert_to_tensor(times, "float32") ** 2
+                return noise_rates, ops.sqrt(1 - noise_rates**2)
+        ```
     """
 
     def __call__(self, times: Any) -> tuple[Any, Any]:
@@ -224,6 +239,15 @@ class FlowSchedule(Schedule):
     Raises:
         ValueError: If `shift` is not positive.
 
+    Example:
+        ```python
+        import imagegen
+
+        noise_rate, signal_rate = imagegen.FlowSchedule(shift=3.0)(0.5)
+        assert abs(float(noise_rate) - 0.75) < 1e-6
+        assert abs(float(signal_rate) - 0.25) < 1e-6
+        ```
+
     Reference:
         Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023; the shift
         after Esser et al., [Scaling Rectified Flow Transformers](https://arxiv.org/abs/2403.03206),
@@ -266,6 +290,16 @@ class EDMSchedule(Schedule):
 
     Raises:
         ValueError: If an argument is out of range.
+
+    Example:
+        ```python
+        import imagegen
+
+        schedule = imagegen.EDMSchedule()
+        noise_rates, _ = schedule(schedule.sampling_times(10))
+        assert abs(float(noise_rates[0]) - 80) < 0.01
+        assert abs(float(noise_rates[-1]) - 0.002) < 1e-5
+        ```
 
     Reference:
         Karras et al., [Elucidating the Design Space of Diffusion-Based Generative

@@ -88,6 +88,13 @@ class WithBlockMeans(Sampler):
         base: The sampler that takes the steps.
         factor: The side of a block.
 
+    Example:
+        ```python
+        import imagegen
+
+        assert imagegen.WithBlockMeans(imagegen.DDIM(), factor=4).factor == 4
+        ```
+
     Reference:
         Wang et al., [Zero-Shot Image Restoration Using Denoising Diffusion Null-Space
         Model](https://arxiv.org/abs/2212.00490), 2023, equation 13.

@@ -16,6 +16,14 @@ class CaptionedFlowers(NamedTuple):
         images: uint8 of shape `(num_images, image_size, image_size, 3)`.
         captions: One sentence for each image.
         attributes: One `FlowerAttributes` for each image.
+
+    Example:
+        ```python
+        from imagegen import datasets
+
+        images, captions, attributes = datasets.captioned_flowers(2)
+        assert attributes[0].petal_color in captions[0]
+        ```
     """
 
     images: np.ndarray

@@ -65,6 +65,14 @@ class FlowerReading(NamedTuple):
         center_color: The same.
         background_color: The same.
         num_petals: 3 to 12, or 0 when they can't be counted.
+
+    Example:
+        ```python
+        from imagegen.drawn import FlowerAttributes, draw_flowers, read_flowers
+
+        (reading,) = read_flowers(draw_flowers([FlowerAttributes(5, "red", "yellow", "blue")], 64))
+        assert reading.petal_color == "red"
+        ```
     """
 
     petal_color: str
@@ -87,6 +95,15 @@ class PromptAdherence(NamedTuple):
         everything: The share of pictures with all right that their prompt names.
         num_named: How many prompts name each of these, by the name of the field. Under
             `"everything"`, how many name anything at all.
+
+    Example:
+        ```python
+        from imagegen import datasets
+        from imagegen.drawn import prompt_adherence
+
+        images, captions, _ = datasets.captioned_flowers(8, image_size=64)
+        assert prompt_adherence(images, captions).petal_color == 1
+        ```
     """
 
     petal_color: float

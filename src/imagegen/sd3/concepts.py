@@ -32,6 +32,14 @@ def read_concept(model: Any, word: str) -> Concept:
 
     Raises:
         ValueError: If the word is none or more than one token.
+
+    Example:
+        ```python
+        from imagegen import sd3
+
+        concept = sd3.read_concept(sd3.tiny(), "sks")
+        assert concept.word == "sks"
+        ```
     """
     token = _token(model, word)
     rows = [ops.convert_to_numpy(ops.cast(table, "float32"))[token] for table in _tables(model)]
