@@ -280,7 +280,7 @@ def test_inversion_leads_to_noise_and_back():
     images = FLOWERS.generate(2, num_steps=20, seed=3)
     noise = imagegen.ddim_inversion(FLOWERS, images, num_steps=100)
     assert 0.7 < noise.std() < 1.3
-    again = FLOWERS.generate(2, noise=noise, num_steps=100)
+    again = FLOWERS.generate(2, noise=noise, num_steps=100, sampler=imagegen.DDIM())
     assert np.abs(again.astype(float) - images).mean() < 2
 
 
@@ -291,7 +291,7 @@ def test_iteration_makes_the_way_back_shorter():
         noise = imagegen.ddim_inversion(
             FLOWERS, images, num_steps=25, num_iterations=num_iterations
         )
-        again = FLOWERS.generate(1, noise=noise, num_steps=25)
+        again = FLOWERS.generate(1, noise=noise, num_steps=25, sampler=imagegen.DDIM())
         return float(np.abs(again.astype(float) - images).mean())
 
     assert error(3) < error(1) / 2

@@ -2,7 +2,8 @@
 
 import os
 
-from imagegen import datasets, prompt_adherence, to_uint8
+from imagegen import datasets, to_uint8
+from imagegen.drawn import prompt_adherence
 from imagegen.metrics import negative_elbo
 from imagegen.vae import VAE, digit_decoder, digit_encoder, image_decoder, image_encoder
 

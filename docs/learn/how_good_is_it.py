@@ -556,9 +556,8 @@ imagegen.show(np.concatenate([in_12, in_64]), columns=8, scale=2)
 
 # %% [markdown]
 # By KID, the gain is small: of a thousand pictures each, it was 0.028, and 0.023 for DDPM in 128 steps
-# (`benchmarks/flowers_quality.py`). Eight pictures are too few to tell by eye. Of the hundred in the
-# [gallery](gallery.py), painted like the second row, we see no flower in about ten. When DPM-Solver++
-# painted them in 12 steps, it was eighteen.
+# (`benchmarks/flowers_quality.py`). Eight pictures are too few to tell by eye. Of a hundred that were painted like
+# the second row, we saw no flower in about ten. When DPM-Solver++ painted them in 12 steps, it was eighteen.
 #
 # ## How long to train?
 #
