@@ -331,3 +331,34 @@ def test_the_painters_of_captions_do_what_they_are_told(name, kind):
     told = imagegen.drawn.prompt_adherence(images, prompts)
     assert min(told.petal_color, told.background_color) > 0.95
     assert min(told.center_color, told.num_petals) > 0.8
+
+
+@pytest.mark.parametrize("write", ["write_bytes", "write_text"])
+def test_a_full_disk_leaves_what_was_saved_before(tmp_path, monkeypatch, write):
+    """Of a preset and of a learned word: half a file is none, and the old one is there still."""
+    if write == "write_bytes":
+        path, model = tmp_path / "model.keras", _network()
+
+        def save():
+            presets.save_preset(model, path)
+    else:
+        path = tmp_path / "word.json"
+
+        def save():
+            imagegen.Concept("<spots>", np.ones(4, "float32")).save(path)
+
+    save()
+    before = path.read_bytes()
+
+    def half(self, content, *_):
+        with self.open("wb") as file:
+            file.write(
+                content[: len(content) // 2].encode() if write == "write_text" else content[:9]
+            )
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, write, half)
+    with pytest.raises(OSError, match="No space"):
+        save()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import io
-import os
 import re
 import struct
 import tarfile
@@ -14,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from imagegen._download import cache_folder, reading
+from imagegen._files import whole_file
 from imagegen.images import center_square
 
 import numpy as np
@@ -116,16 +116,9 @@ def decoded_photographs(archive: Path, image_size: int) -> tuple[np.ndarray, np.
     except Exception:
         pass
     images, numbers = _decode_photographs(archive, image_size)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as copy:
-            np.savez(copy, images=images, numbers=numbers)
-        os.replace(part, path)
     # A cache that can't be written costs time, nothing else.
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
+    with suppress(OSError), whole_file(path) as partial:
+        np.savez(partial, images=images, numbers=numbers)
     return images, numbers
 
 

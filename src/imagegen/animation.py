@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_choice, check_integer, check_number
-from imagegen.images import as_pictures, whole_file
+from imagegen._files import whole_file
+from imagegen.images import as_pictures
 
 import numpy as np
 from PIL import Image

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._files import whole_file
 from imagegen.images import as_pictures
 
 import keras
@@ -58,7 +59,8 @@ class Concept:
             OSError: If it can't be written.
         """
         content = {"word": self.word, "vector": [float(number) for number in self.vector]}
-        Path(path).write_text(json.dumps(content), "utf-8")
+        with whole_file(Path(path)) as partial:
+            partial.write_text(json.dumps(content), "utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Concept":

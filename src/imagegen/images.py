@@ -8,12 +8,12 @@ always the channels.
 import math
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._files import whole_file
 
 import keras
 import numpy as np
@@ -396,15 +396,3 @@ def _tile(
         y, x = index // columns * step_y, index % columns * step_x
         canvas[y : y + height, x : x + width] = picture
     return canvas[: rows * step_y - gaps[0], : columns * step_x - gaps[1]]
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a path to write to, which takes the place of `path` when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagegen import _download
+from imagegen._files import whole_file
 
 import h5py
 import keras
@@ -132,7 +133,8 @@ def save_preset(model: keras.Model, path: str | Path) -> str:
         for name, content in members.items():
             member = zipfile.ZipInfo(name, date_time=_FIXED_DATE)
             archive.writestr(member, content, zipfile.ZIP_DEFLATED, compresslevel=9)
-    path.write_bytes(buffer.getvalue())
+    with whole_file(path) as partial:
+        partial.write_bytes(buffer.getvalue())
     return _download.file_sha256(path)
 
 
