@@ -380,7 +380,9 @@ class CLIP(keras.Model):
     def _embed(self, function: Any, inputs: np.ndarray, label: str) -> np.ndarray:
         (embeddings,) = in_batches(function, inputs, _BATCH_SIZE, label)
         if not np.isfinite(embeddings).all():
-            raise ValueError("The embeddings are NaN or infinite: the weights are unusable.")
+            raise FloatingPointError(
+                "The embeddings are NaN or infinite: the weights are unusable."
+            )
         return embeddings
 
     @functools.cached_property

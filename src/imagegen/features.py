@@ -91,8 +91,8 @@ def extract_features(
         float32 features of shape `(num_images, num_features)`.
 
     Raises:
-        ValueError: When the pictures have another shape or type, the model doesn't fit them, or it
-            returns NaN or infinity.
+        ValueError: When the pictures have another shape or type, or the model doesn't fit them.
+        FloatingPointError: When it returns NaN or infinity.
 
     Example:
         ```python
@@ -125,7 +125,7 @@ def extract_features(
     batch_size = min(batch_size, len(images))
     (features,) = in_batches(predict, images, batch_size, "extract features")
     if not np.isfinite(features).all():
-        raise ValueError(
+        raise FloatingPointError(
             f"The features are NaN or infinite: the weights of {model.name!r} are unusable."
         )
     return features

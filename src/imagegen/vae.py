@@ -166,6 +166,7 @@ class VAE(keras.Model):
 
         Raises:
             ValueError: When the images have another shape or range, or hold NaN.
+            FloatingPointError: When the network gives NaN or infinity.
         """
         images = check_finite(images, "images")
         _check_shape(images, "images", self.encoder.input_shape)
@@ -190,6 +191,7 @@ class VAE(keras.Model):
 
         Raises:
             ValueError: When the latents have another shape or hold NaN.
+            FloatingPointError: When the network gives NaN or infinity.
         """
         latents = check_finite(latents, "latents")
         _check_shape(latents, "latents", self.decoder.input_shape)
@@ -209,7 +211,7 @@ class VAE(keras.Model):
         results = in_batches(predict, inputs, batch_size, description)
         for result in results:
             if not np.isfinite(result).all():
-                raise ValueError(
+                raise FloatingPointError(
                     f"{description} gave NaN or infinity: the weights of {network.name!r} are "
                     "unusable."
                 )
