@@ -1,6 +1,6 @@
 """Argument checks, one sentence each: the argument, the rule, and what was received."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,25 @@ def check_integer(value: Any, name: str, *, minimum: int, maximum: int | None = 
         rule = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ValueError(f"`{name}` must be an integer, {rule}. Received: {name}={value!r}")
     return int(value)
+
+
+def check_widths(widths: Iterable[Any]) -> list[int]:
+    """Returns the channels of a network's stages, or raises when there is none, or no number."""
+    checked = [check_integer(width, "widths", minimum=1) for width in widths]
+    if not checked:
+        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
+    return checked
+
+
+def check_halvings(size: Any, name: str, widths: Collection[int]) -> int:
+    """Returns `size`, or raises when it can't be halved once for each of the `widths`."""
+    divisor = 2 ** len(widths)
+    if check_integer(size, name, minimum=1) % divisor:
+        raise ValueError(
+            f"`{name}` must be a multiple of {divisor}, which is 2 ** (number of widths). "
+            f"Received: {name}={size}"
+        )
+    return int(size)
 
 
 def check_number(

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from imagegen import presets
 from imagegen._batches import in_batches
-from imagegen._checks import check_integer, check_number, check_rank
+from imagegen._checks import check_halvings, check_integer, check_number, check_rank, check_widths
 from imagegen._jit import compiled
 from imagegen._weights import conv, dense
 from imagegen.text import TextEncoder
@@ -448,16 +448,7 @@ def clip_image_encoder(
     """
     check_integer(dim, "dim", minimum=1)
     check_integer(channels, "channels", minimum=1)
-    for width in widths:
-        check_integer(width, "widths", minimum=1)
-    if not len(widths):
-        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
-    divisor = 2 ** len(widths)
-    if check_integer(image_size, "image_size", minimum=1) % divisor:
-        raise ValueError(
-            f"`image_size` must be a multiple of {divisor}, which is 2 ** (number of widths). "
-            f"Received: image_size={image_size}"
-        )
+    check_halvings(image_size, "image_size", check_widths(widths))
     images = x = keras.Input((image_size, image_size, channels), name="images")
     for width in widths:
         x = conv(width, 3, strides=2, padding="same", use_bias=False)(x)

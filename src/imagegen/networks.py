@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from imagegen._checks import check_integer
+from imagegen._checks import check_integer, check_widths
 from imagegen._weights import conv, conv_transpose, dense
 from imagegen.layers import DepthToSpace
 
@@ -104,10 +104,8 @@ def denoising_autoencoder(
         Vincent et al., [Extracting and Composing Robust Features with Denoising
         Autoencoders](https://doi.org/10.1145/1390156.1390294), 2008.
     """
-    widths = [check_integer(width, "widths", minimum=1) for width in widths]
+    widths = check_widths(widths)
     shape = tuple(check_integer(side, "image_shape", minimum=1) for side in image_shape)
-    if not widths:
-        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
     divisor = 2 ** len(widths)
     if len(shape) != 3 or shape[0] % divisor or shape[1] % divisor:
         raise ValueError(
@@ -165,9 +163,7 @@ def espcn(factor: int, *, channels: int = 3, widths: Sequence[int] = (64, 32)) -
     """
     factor = check_integer(factor, "factor", minimum=2)
     channels = check_integer(channels, "channels", minimum=1)
-    widths = [check_integer(width, "widths", minimum=1) for width in widths]
-    if not widths:
-        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
+    widths = check_widths(widths)
     small = keras.Input((None, None, channels), name="small")
     x = small
     for width, size in zip(widths, [5] + [3] * (len(widths) - 1), strict=True):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, Self
 
-from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._checks import check_choice, check_integer, check_number, check_widths
 from imagegen._jit import compiled
 from imagegen._weights import attention, conv, dense
 from imagegen.layers import DepthToSpace, PositionEmbedding, SinusoidalEmbedding
@@ -97,7 +97,7 @@ class UNet(keras.Model):
     ):
         config: dict[str, Any] = {
             "image_size": check_integer(image_size, "image_size", minimum=1),
-            "widths": [check_integer(width, "widths", minimum=1) for width in widths],
+            "widths": check_widths(widths),
             "block_depth": check_integer(block_depth, "block_depth", minimum=1),
             "channels": check_integer(channels, "channels", minimum=1),
             "patch_size": check_integer(patch_size, "patch_size", minimum=1),
@@ -115,8 +115,6 @@ class UNet(keras.Model):
             "position_embedding": bool(position_embedding),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
         }
-        if not config["widths"]:
-            raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
         if condition_dim is not None and embedding_dim is None:
             raise ValueError(
                 "`embedding_dim` must be given with `condition_dim`: the condition reaches the "

@@ -6,7 +6,14 @@ from typing import Any, Self
 
 from imagegen import presets
 from imagegen._batches import in_batches
-from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen._checks import (
+    check_finite,
+    check_halvings,
+    check_integer,
+    check_number,
+    check_rank,
+    check_widths,
+)
 from imagegen._weights import conv, conv_transpose, dense
 from imagegen.layers import DepthToSpace, LatentSampler
 
@@ -412,19 +419,10 @@ def _residual_block(x: Any) -> Any:
 def _check_sizes(
     image_size: int, widths: Sequence[int], latent_channels: int, block_depth: int, channels: int
 ) -> None:
-    for width in widths:
-        check_integer(width, "widths", minimum=1)
     check_integer(latent_channels, "latent_channels", minimum=1)
     check_integer(block_depth, "block_depth", minimum=0)
     check_integer(channels, "channels", minimum=1)
-    if not len(widths):
-        raise ValueError(f"`widths` must name at least one width. Received: widths={widths!r}")
-    divisor = 2 ** len(widths)
-    if check_integer(image_size, "image_size", minimum=1) % divisor:
-        raise ValueError(
-            f"`image_size` must be a multiple of {divisor}, which is 2 ** (number of widths). "
-            f"Received: image_size={image_size}"
-        )
+    check_halvings(image_size, "image_size", check_widths(widths))
 
 
 def _unit_range(images: Any) -> Any:
