@@ -249,7 +249,7 @@ def test_edms_sampler_is_the_papers_algorithm(num_steps, churn):
 
     def denoise(noisy, time):
         sigma, _ = schedule(time)
-        means, deviation = np.float32([[-0.7], [0.9]]), 0.25
+        means, deviation = ops.convert_to_tensor([[-0.7], [0.9]], "float32"), 0.25
         variance = deviation**2 + sigma**2
         shares = ops.softmax(-((noisy[:, 0] - means) ** 2) / (2 * variance), axis=0)
         kinds = means + deviation**2 / variance * (noisy[:, 0] - means)
