@@ -30,6 +30,7 @@ BACKEND_TESTS = [
         "samplers",
         "checkpoints",
         "conditioning",
+        "generation",
         "diffusion",
         "latent",
         "text",

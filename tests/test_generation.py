@@ -28,18 +28,18 @@ class Mixture(imagegen.ImageGenerator):
 
     def denoise(self, noisy, time, conditions=None):
         (shares,) = [ops.full((len(noisy), 2), 0.5)] if conditions is None else conditions
-        noise_rate, signal_rate = self.schedule(time)
+        means, (noise_rate, signal_rate) = ops.convert_to_tensor(MEANS), self.schedule(time)
         variance = (signal_rate * DEVIATION) ** 2 + noise_rate**2
-        away = noisy[:, None] - signal_rate * MEANS
+        away = noisy[:, None] - signal_rate * means
         logits = ops.log(shares + 1e-30) - ops.sum(away**2, (2, 3, 4)) / (2 * variance)
-        kinds = MEANS + signal_rate * DEVIATION**2 / variance * away
+        kinds = means + signal_rate * DEVIATION**2 / variance * away
         return ops.sum(ops.softmax(logits)[..., None, None, None] * kinds, axis=1)
 
     def to_samples(self, images):
         return np.asarray(images, "float32") / 127.5 - 1
 
     def to_images(self, samples):
-        return imagegen.to_uint8(np.asarray(samples), value_range=(-1, 1))
+        return imagegen.to_uint8(ops.convert_to_numpy(samples), value_range=(-1, 1))
 
 
 MODEL = Mixture()
@@ -358,12 +358,12 @@ def test_a_model_takes_several_conditions_at_once():
 )
 def test_what_is_replaced_is_learned_with(name, value):
     """The next `fit` gives the loss that a model made with the new value gives."""
-    images = blocks(8)[0]
+    images = blocks(64)[0]
 
     def losses(model):
         model.seed_generator.state.assign(keras.random.SeedGenerator(3).state)
         model.compile(keras.optimizers.SGD(0.0))
-        return model.fit(images, batch_size=8, shuffle=False, verbose=0).history["loss"]
+        return model.fit(images, batch_size=64, shuffle=False, verbose=0).history["loss"]
 
     network = network_of()
     changed = imagegen.DiffusionModel(network)
@@ -373,7 +373,7 @@ def test_what_is_replaced_is_learned_with(name, value):
     fresh = imagegen.DiffusionModel(network, **{name: value})
     fresh.normalizer.adapt(images)
     changed.seed_generator.state.assign(keras.random.SeedGenerator(3).state)
-    after = changed.fit(images, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    after = changed.fit(images, batch_size=64, shuffle=False, verbose=0).history["loss"]
     assert after == pytest.approx(losses(fresh), rel=1e-5)
     assert after != pytest.approx(before, rel=1e-3)
 
