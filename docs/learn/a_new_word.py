@@ -120,8 +120,9 @@ for concept in concepts.values():
 
 # %% alt="Three rows of eight flowers: plain petals above, and below the same flowers with stripes and with spots."
 asked = some_flowers(32, 3)
+sampling = {"num_steps": 12, "seed": 3}
 painted = {
-    word: model.generate(with_word(asked, word), seed=3)
+    word: model.generate(with_word(asked, word), **sampling)
     for word in ("meadow", "<stripes>", "<spots>")
 }
 imagegen.show(np.concatenate([row[:8] for row in painted.values()]), columns=8, scale=2)
@@ -212,11 +213,11 @@ print(f"{path.stat().st_size} bytes")
 
 other = imagegen.DiffusionModel.from_preset("captioned-32")
 imagegen.add_concept(other, imagegen.Concept.load(path))
-again = other.generate(with_word(asked[:2], "<stripes>"), seed=3)
+again = other.generate(with_word(asked[:2], "<stripes>"), **sampling)
 print("the same flowers:", np.array_equal(again, painted["<stripes>"][:2]))
 
 # %% tags=["hide"]
-assert np.array_equal(again, model.generate(with_word(asked[:2], "<stripes>"), seed=3))
+assert np.array_equal(again, model.generate(with_word(asked[:2], "<stripes>"), **sampling))
 
 # %% [markdown]
 # ## Where are the words?
@@ -250,7 +251,7 @@ assert nearest_place(concepts["spots"]) == "alpine"
 
 # %%
 for word in ("coastal", "<stripes>"):
-    unguided = model.generate(with_word(asked, word), guidance_scale=None, seed=3)
+    unguided = model.generate(with_word(asked, word), guidance_scale=None, **sampling)
     found[word] = collections.Counter(imagegen.drawn.read_patterns(unguided))
     print(f"{word:12}{found[word]['stripes']} of {len(asked)} are striped")
 

@@ -191,7 +191,7 @@ print(keras.ops.convert_to_numpy(imagegen.DepthToSpace(2)(pixel))[0, :, :, 0])
 # [EDSR](https://arxiv.org/abs/1707.02921), are larger by far.
 
 # %%
-EPOCHS = round(24_000 / len(large))
+EPOCHS = round(20_000 / len(large))
 keras.utils.set_random_seed(0)
 network = imagegen.espcn(4)
 learning_rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * -(-len(large) // 32))

@@ -222,7 +222,7 @@ assert (five[:, ~mask] == images[:, ~mask]).all()
 hole = np.zeros((64, 64), bool)
 hole[20:44, 20:44] = True
 empty = np.where(hole[..., None], 255, images[:1]).astype("uint8")
-filled = imagegen.inpaint(model, np.repeat(images[:1], 4, axis=0), hole, num_steps=30, seed=5)
+filled = imagegen.inpaint(model, np.repeat(images[:1], 4, axis=0), hole, num_steps=20, seed=5)
 titles = ["to fill", "first", "second", "third", "fourth"]
 imagegen.show(np.concatenate([empty, filled]), columns=5, titles=titles)
 

@@ -8,7 +8,7 @@
 # ## A meadow
 #
 # Sixty-four flowers, none left out. No photograph of them exists. They are painted with care: the
-# [sampler](samplers.py) draws fresh noise in each of its 48 steps, and what it paints wrong in one step
+# [sampler](samplers.py) draws fresh noise in each of its 40 steps, and what it paints wrong in one step
 # drowns in noise, to be painted anew. With so many steps the [poorer network](flowers_from_noise.py)
 # hardly needs to push: 1.1 instead of the 1.5 that few steps want.
 
@@ -20,12 +20,12 @@ import numpy as np
 model = imagegen.DiffusionModel.from_preset("flowers-64")
 own_schedule, own_scale = model.schedule, model.autoguidance_scale
 model.schedule, model.autoguidance_scale = own_schedule.schedule, 1.1
-meadow = model.generate(64, num_steps=48, sampler=imagegen.DDPM(), seed=2026)
+meadow = model.generate(64, num_steps=40, sampler=imagegen.DDPM(), seed=2026)
 model.schedule, model.autoguidance_scale = own_schedule, own_scale
 imagegen.show(meadow, columns=8)
 
 # %% [markdown]
-# Count for yourself. We see no flower in about ten of them.
+# Count for yourself. We see no flower in about five of them.
 #
 # ## By name
 #

@@ -13,7 +13,7 @@
 #
 # ## A hundred pictures
 #
-# The model is the preset of [Flowers from noise](flowers_from_noise.py). It makes 120
+# The model is the preset of [Flowers from noise](flowers_from_noise.py). It makes a hundred
 # pictures, in ten steps each, by what [Samplers](samplers.py) found best for so few. They come in
 # batches of one size, so that one compiled program serves all of them.
 
@@ -24,25 +24,25 @@ import numpy as np
 
 
 def generate(model, num_images, prompts=None):
-    """Generate pictures in batches of 40, each from a seed of its own."""
+    """Generate pictures in batches of 25, each from a seed of its own."""
     sampling = {"num_steps": 10, "sampler": imagegen.DPMSolver2M(), "guidance_scale": None}
     batches = [
-        model.generate(prompts[start : start + 40] if prompts else 40, seed=start, **sampling)
-        for start in range(0, num_images, 40)
+        model.generate(prompts[start : start + 25] if prompts else 25, seed=start, **sampling)
+        for start in range(0, num_images, 25)
     ]
     return np.concatenate(batches)
 
 
 model = imagegen.DiffusionModel.from_preset("flowers-64")
-generated = generate(model, 120)
-imagegen.show(generated[:100], columns=10)
+generated = generate(model, 100)
+imagegen.show(generated, columns=10)
 
 # %% tags=["hide"]
-assert generated.shape == (120, 64, 64, 3)
+assert generated.shape == (100, 64, 64, 3)
 assert generated.dtype == np.uint8
 
 # %% [markdown]
-# These are the first hundred, and none was left out. Count for yourself: how many of them would you
+# None was left out. Count for yourself: how many of them would you
 # take for a flower? How many for a photograph of one? Your answer is a metric, and a good one. But it
 # takes minutes, depends on you, and changes from day to day.
 #
@@ -478,8 +478,8 @@ for name in ("digits-2d", "digits-16d", "flowers-64", "flowers-64-species"):
         if preset.encoder is not None:
             species = [held_out.names[label] for label in held_out.labels]
             known_species = [one for one in species if one in preset.encoder.names]
-            prompts = random.choice(known_species, 80).tolist()
-        pictures = generated if name == "flowers-64" else generate(preset, 80, prompts)
+            prompts = random.choice(known_species, 75).tolist()
+        pictures = generated if name == "flowers-64" else generate(preset, 75, prompts)
         distance, error = imagegen.kernel_inception_distance(
             features_of(pictures), held_out_features
         )

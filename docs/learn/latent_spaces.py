@@ -255,8 +255,8 @@ show_source(imagegen.VAE.compute_loss)
 # ## Training for a moment
 #
 # The model takes images and gives images; there are no targets. So `compile` gets an optimizer and
-# no loss, and `fit` gets the images and nothing else. We train for a moment only: two passes over
-# 4,000 digits, which are 500 steps of 16 digits each. That takes seconds and is far too short, but it
+# no loss, and `fit` gets the images and nothing else. We train for a moment only: three passes over
+# 4,000 digits, which are 375 steps of 32 digits each. That takes seconds and is far too short, but it
 # shows how it goes.
 
 # %%
@@ -268,7 +268,7 @@ def train_for_a_moment(beta):
     keras.utils.set_random_seed(0)
     vae = imagegen.VAE(imagegen.digit_encoder(), imagegen.digit_decoder(), beta=beta)
     vae.compile("adam")
-    vae.fit(some, batch_size=16, epochs=2, verbose=0)
+    vae.fit(some, batch_size=32, epochs=3, verbose=0)
     losses = vae.evaluate(some_test, batch_size=200, verbose=0, return_dict=True)
     print(f"beta {beta:3}:", {name: round(value, 1) for name, value in losses.items()})
     return vae

@@ -234,7 +234,7 @@ for prompt, reading in zip(prompts[:4], imagegen.drawn.read_flowers(painted[:4])
     print("   ", reading)
 
 # %% [markdown]
-# That makes obedience a number: the share of pictures that show what their prompts say. 48 prompts that
+# That makes obedience a number: the share of pictures that show what their prompts say. 32 prompts that
 # name everything, with three to eight petals:
 
 # %%
@@ -260,7 +260,7 @@ def prompts_of(number, held_out, num_petals):
     return found
 
 
-asked = prompts_of(48, held_out=False, num_petals=range(3, 9))
+asked = prompts_of(32, held_out=False, num_petals=range(3, 9))
 obedience = imagegen.drawn.prompt_adherence(model.generate(asked, num_steps=12, seed=1), asked)
 print(f"petals' colour  {obedience.petal_color:.0%}")
 print(f"centre          {obedience.center_color:.0%}")
@@ -341,9 +341,9 @@ def num_centers(pictures):
 curve = [0.0, 1.0, 3.0, 6.0]
 right, varied = [], []
 for scale in curve:
-    answers = model.generate(asked[:24] + [prompt] * 24, guidance_scale=scale, num_steps=8, seed=2)
-    right.append(imagegen.drawn.prompt_adherence(answers[:24], asked[:24]).everything)
-    varied.append(num_centers(answers[24:]))
+    answers = model.generate(asked[:16] + [prompt] * 16, guidance_scale=scale, num_steps=8, seed=2)
+    right.append(imagegen.drawn.prompt_adherence(answers[:16], asked[:16]).everything)
+    varied.append(num_centers(answers[16:]))
 
 figure, axes = plt.subplots(figsize=(5.2, 3))
 axes.plot(varied, right, "o-", color="tab:blue")
@@ -367,8 +367,8 @@ assert varied[-1] < varied[1], "and its pictures more alike"
 # %% alt="Two rows of eight flowers under the same noise. Blue petals in the first row have another colour in the second."
 open_prompt = ["a flower on a white background"]
 options = {"num_steps": 12, "seed": 8}
-plain = model.generate(open_prompt * 48, **options)
-without_blue = model.generate(open_prompt * 48, negative_prompts="blue petals", **options)
+plain = model.generate(open_prompt * 32, **options)
+without_blue = model.generate(open_prompt * 32, negative_prompts="blue petals", **options)
 is_blue = np.array(
     [reading.petal_color == "blue" for reading in imagegen.drawn.read_flowers(plain)]
 )
@@ -376,7 +376,7 @@ still_blue = sum(
     reading.petal_color == "blue" for reading in imagegen.drawn.read_flowers(without_blue)
 )
 
-print(f"{is_blue.sum()} of 48 flowers are blue, and with the negative prompt {still_blue}.")
+print(f"{is_blue.sum()} of 32 flowers are blue, and with the negative prompt {still_blue}.")
 first = np.argsort(~is_blue, kind="stable")[:8]
 imagegen.show(np.concatenate([plain[first], without_blue[first]]), columns=8)
 
@@ -445,7 +445,7 @@ imagegen.show(imagegen.prompt_grid(model, corners, 6, seed=3), columns=6)
 # model learn the words one by one, or whole sentences by heart?
 
 # %%
-unseen = prompts_of(48, held_out=True, num_petals=range(3, 9))
+unseen = prompts_of(32, held_out=True, num_petals=range(3, 9))
 answers = model.generate(unseen, num_steps=12, seed=3)
 adherence = imagegen.drawn.prompt_adherence(answers, unseen)
 print("                 petals  centre  background  number")
@@ -483,7 +483,7 @@ imagegen.show(rows, columns=8, scale=2)
 # too. The model saw few flowers with nine to twelve petals. Here it is asked for those:
 
 # %%
-many = prompts_of(48, held_out=False, num_petals=range(9, 13))
+many = prompts_of(32, held_out=False, num_petals=range(9, 13))
 told = imagegen.drawn.prompt_adherence(model.generate(many, num_steps=12, seed=3), many)
 print(f"the number is right in {told.num_petals:.0%}")
 
@@ -560,7 +560,7 @@ assert found["it never read"] > 0.8
 # ## Try it
 #
 # - Which colours of petals does the model choose when the prompt says nothing of them? Count 200.
-# - Paint the 48 prompts at the guidance scales 1 and 8. Which suffers first, the colours or the number?
+# - Paint the 32 prompts at the guidance scales 1 and 8. Which suffers first, the colours or the number?
 # - Set `guidance_rescale=0.7` at a scale of 8. What does it give back?
 # - Train a model of your own with `recipes/captioned_32.py`, without dropping captions
 #   (`prompt_dropout=0`). What becomes of guidance?
