@@ -43,6 +43,7 @@ WORDS = {
     "learn/noise_and_signal/#the-cosine-schedule": ["cosine schedule"],
     "learn/presets/": ["pretrained models"],
     "learn/presets/#load-one-of-your-own": ["save a model", "save and load"],
+    "learn/text_to_image/#guidance": ["guidance", "classifier-free guidance"],
     "learn/text_to_image/#a-network-that-looks-at-words": ["attention"],
 }
 
