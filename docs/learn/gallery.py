@@ -33,7 +33,7 @@ imagegen.show(meadow, columns=8)
 # Where there is a name, the poorer network rests, because it knows none. Four flowers for each of eight
 # names, in twelve steps of a method that needs few:
 
-# %% alt="Four rows of eight flowers, two species in each row: their colours and their shapes."
+# %% alt="Eight rows of four flowers, each row another species: its colours and its shapes."
 gardener = imagegen.DiffusionModel.from_preset("flowers-64-species")
 species = [
     "sunflower",
@@ -48,7 +48,7 @@ species = [
 prompts = [name for name in species for _ in range(4)]
 sampling = {"num_steps": 12, "sampler": imagegen.DPMSolver2M()}
 named = gardener.generate(prompts, guidance_scale=3.0, seed=3, **sampling)
-imagegen.show(named, columns=8, titles=prompts)
+imagegen.show(named, columns=4, titles=prompts)
 
 # %% [markdown]
 # *Guidance* says how firmly the name is followed. At 1 the model paints what it learned. Above, it
