@@ -355,7 +355,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(data, tmp_path, monkeypa
 
 def test_a_copy_is_never_left_half_written(data, tmp_path, monkeypatch):
     def full_disk(file, **arrays):
-        file.write(b"half")
+        file.write_bytes(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)
