@@ -69,7 +69,7 @@ def build_model(captions: list[str], steps: int) -> imagegen.DiffusionModel:
     network = imagegen.UNet(
         32,
         [48, 96, 96],
-        2,
+        block_depth=2,
         patch_size=2,
         norm="group",
         embedding_dim=64,

@@ -176,7 +176,7 @@ def build_networks(
     network = imagegen.UNet(
         size,
         WIDTHS,
-        2,
+        block_depth=2,
         channels=channels,
         norm="group",
         embedding_dim=96,
