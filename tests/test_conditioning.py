@@ -473,3 +473,9 @@ def test_a_guiding_network_of_another_size_is_refused():
 def test_a_condition_needs_an_embedding():
     with pytest.raises(ValueError, match="`embedding_dim` must be given"):
         imagegen.UNet(SIZE, [8], block_depth=1, condition_dim=6)
+
+
+def test_the_scale_of_autoguidance_is_read_by_its_older_name():
+    config = autoguided_model(2.5).get_config()
+    config["guiding_scale"] = config.pop("autoguidance_scale")
+    assert imagegen.DiffusionModel.from_config(config).autoguidance_scale == 2.5

@@ -199,3 +199,11 @@ def test_an_edit_begins_as_noisy_wherever_sampling_stops(num_steps, strength):
         distance = abs(times[begun] - strength)
         assert distance <= min(abs(times - strength)) + 2e-3
     assert (even.first_step(num_steps, 0), even.first_step(num_steps, 1)) == (num_steps, 0)
+
+
+@pytest.mark.parametrize(
+    ("renamed", "name"),
+    [(imagegen.EvenLogSNRSchedule, "EvenLogSNR"), (imagegen.LogSNREmbedding, "LogSNR")],
+)
+def test_what_was_renamed_is_found_by_its_name_in_older_files(renamed, name):
+    assert keras.saving.get_registered_object(f"imagegen>{name}") is renamed

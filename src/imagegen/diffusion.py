@@ -207,7 +207,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        if "guiding_scale" in config:  # The name of it before 0.2.
+        if "guiding_scale" in config:  # Its name in files from before the first release.
             config["autoguidance_scale"] = config.pop("guiding_scale")
         keys = {
             *("network", "encoder", "guiding_network"),

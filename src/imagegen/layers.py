@@ -224,7 +224,7 @@ class SinusoidalEmbedding(keras.layers.Layer):
         return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}
 
 
-# Under the name that it has in files of version 0.1.
+# Under its name in files from before the first release.
 @keras.saving.register_keras_serializable(package="imagegen", name="LogSNR")
 class LogSNREmbedding(keras.layers.Layer):
     r"""The log signal-to-noise ratio of a noise rate, scaled to `[-1, 1]`.

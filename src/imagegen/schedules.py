@@ -345,7 +345,7 @@ class EDMSchedule(Schedule):
         return ops.clip(times, 0.0, 1.0)
 
 
-# Under the name that it has in files of version 0.1.
+# Under its name in files from before the first release.
 @keras.saving.register_keras_serializable(package="imagegen", name="EvenLogSNR")
 @dataclasses.dataclass(frozen=True)
 class EvenLogSNRSchedule(Schedule):
