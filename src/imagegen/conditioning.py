@@ -14,11 +14,8 @@ from keras import ops
 class Conditions(tuple[Any, ...]):
     """What prompts become before a network sees them.
 
-    It is a tuple of arrays `(num_prompts, ...)`, one for each further input of the network. What
-    takes prompts takes it, too: that is how prompts are mixed.
-
-    Args:
-        *arrays: The arrays, all with a row for each prompt.
+    It is a tuple of arrays `(num_prompts, ...)`, one for each further input of the network, and is
+    made of them, one by one. What takes prompts takes it, too: that is how prompts are mixed.
 
     Example:
         ```python
