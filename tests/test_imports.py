@@ -32,7 +32,7 @@ ALLOWED = {
     "animation": "images _files",
     "checkpoints": "",
     "concepts": "images _files",
-    "conditioning": "",
+    "conditioning": "_weights",
     "datasets": "drawn.captioned images _oxford _download",
     "_weights": "layers",
     "diffusion": "schedules predictions conditioning guidance generation presets _batches _jit",

@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "KERAS_BACKEND": "jax",
     "TQDM_DISABLE": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "XLA_FLAGS": "--xla_backend_optimization_level=1",
+    "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false",
     "JAX_COMPILATION_CACHE_DIR": str(MACHINERY.parents[1] / ".cache" / "programs"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
@@ -44,6 +44,9 @@ __import__("figures").install()
 sys.path.pop()
 del sys
 """
+# Keras imports TensorFlow in places where it only asks for it: three seconds of work that a chapter on
+# JAX makes no use of. KerasHub does.
+WITHOUT_TENSORFLOW = "__import__('sys').modules['tensorflow'] = None\n"
 
 
 def say(**message) -> None:
@@ -81,7 +84,8 @@ def run(chapter: Path, folder: Path) -> None:
 def execute(text: str) -> tuple[nbformat.NotebookNode, dict | None]:
     """Executes a chapter in a kernel and a folder of its own; and says what failed, if it did."""
     notebook = jupytext.reads(text, "py:percent")
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["hide"]}))
+    setup = SETUP if re.search("sd3|keras_hub|tensorflow", text) else WITHOUT_TENSORFLOW + SETUP
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(setup, metadata={"tags": ["hide"]}))
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source]
     done: list[int] = []
 

@@ -10,7 +10,7 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_halvings, check_integer, check_number, check_rank, check_widths
 from imagegen._jit import compiled
-from imagegen._weights import conv, dense
+from imagegen._weights import config_of, conv, dense, serialized
 from imagegen.text import TextEncoder
 
 import keras
@@ -137,9 +137,8 @@ class TextTower(keras.layers.Layer):
         return (*tokens_shape[:-1], self.dim)
 
     def get_config(self) -> dict[str, Any]:
-        encoder = keras.saving.serialize_keras_object(self.text_encoder)
-        return super().get_config() | {
-            "text_encoder": encoder,
+        return config_of(self) | {
+            "text_encoder": serialized(self.text_encoder),
             "dim": self.dim,
             "noise": self.noise,
         }

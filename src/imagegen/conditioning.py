@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 from imagegen._checks import check_integer
+from imagegen._weights import config_of
 
 import keras
 import numpy as np
@@ -170,4 +171,4 @@ class LabelEncoder(keras.layers.Layer):
         return (*tokens_shape, self.dim)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"names": list(self.names), "dim": self.dim}
+        return config_of(self) | {"names": list(self.names), "dim": self.dim}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from imagegen._checks import check_integer
-from imagegen._weights import attention, dense
+from imagegen._weights import attention, config_of, dense
 
 import keras
 import numpy as np
@@ -285,7 +285,7 @@ class TextEncoder(keras.layers.Layer):
         return [(*tokens_shape, self.dim), (*tokens_shape[:-1], self.dim)]
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
+        return config_of(self) | {
             "tokenizer": self.tokenizer.get_config(),
             "dim": self.dim,
             "num_layers": self.num_layers,
