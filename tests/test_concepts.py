@@ -1,5 +1,7 @@
 """Textual inversion: one vector learns, and nothing else."""
 
+import inspect
+
 import imagegen
 
 import keras
@@ -187,3 +189,15 @@ def test_a_file_that_holds_no_concept_is_named(tmp_path):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(ValueError, match="holds no concept"):
             imagegen.Concept.load(tmp_path / "bad.json")
+
+
+def test_words_are_learned_in_one_way_by_every_model():
+    for name in ("learn_concept", "add_concept"):
+        ours, theirs = (
+            [(each.name, each.kind, each.default is each.empty) for each in parameters]
+            for parameters in (
+                inspect.signature(getattr(module, name)).parameters.values()
+                for module in (imagegen, imagegen.sd3)
+            )
+        )
+        assert ours == theirs

@@ -1,6 +1,6 @@
 """Features: what a model is shown, in batches, and which model it is."""
 
-from imagegen import datasets, extract_features, feature_model, features, list_presets, presets
+from imagegen import datasets, extract_features, feature_model, features, preset_info, presets
 from imagegen._download import DownloadError
 
 import keras
@@ -149,7 +149,7 @@ def test_who_insists_on_inception_is_told_that_it_cannot_be_had(monkeypatch):
 def test_the_preset_is_a_classifier_of_all_species_whose_accuracy_is_stated():
     classifier = presets.load("species-64", keras.Model)
     assert classifier.output_shape == (None, len(datasets.FLOWER_NAMES))
-    assert "held-out" in list_presets()["species-64"].metrics
+    assert "held-out" in preset_info("species-64").metrics
 
 
 def test_features_are_what_the_classifier_decides_by(images):

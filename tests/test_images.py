@@ -1,7 +1,8 @@
 import os
 
 from imagegen.animation import Animation, save_animation
-from imagegen.images import ShowGenerated, center_square, fitted, grid, show, to_float, to_uint8
+from imagegen.callbacks import ShowGenerated
+from imagegen.images import center_square, fitted, grid, show, to_float, to_uint8
 
 import keras
 import matplotlib

@@ -20,7 +20,7 @@ FILES = {
 }
 MODULES = sorted(FILES)
 
-# Every module's siblings, `_checks` aside, which all may use.
+# Every module's siblings, `_checks` and `typing` aside, which all may use.
 ALLOWED = {
     "_backend": "",
     "_batches": "",
@@ -30,30 +30,36 @@ ALLOWED = {
     "_jit": "",
     "_oxford": "images _download _files",
     "animation": "images _files",
+    "autoencoders": "layers _weights",
+    "averaging": "",
+    "callbacks": "images _files",
     "checkpoints": "",
-    "concepts": "images _files",
+    "concepts": "generation images _files",
     "conditioning": "_weights",
     "datasets": "drawn.captioned images _oxford _download",
     "_weights": "layers",
-    "diffusion": "schedules predictions conditioning guidance generation presets _batches _jit",
+    "diffusion": "averaging schedules predictions conditioning guidance generation sampling "
+    "presets _batches _jit",
     "discrete": "schedules",
-    "editing": "generation images",
+    "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
     "features": "presets _batches _download",
-    "images": "_files",
-    "generation": "schedules samplers guidance conditioning _jit",
+    "images": "",
+    "generation": "schedules samplers sampling guidance conditioning _jit",
     "guidance": "samplers",
-    "inpainting": "generation editing samplers images",
-    "super_resolution": "generation editing samplers",
+    "inpainting": "generation sampling editing samplers images",
+    "super_resolution": "generation sampling editing samplers",
     "interpolation": "",
     "inversion": "generation samplers editing interpolation",
-    "latent": "diffusion conditioning guidance generation images presets schedules vae",
+    "latent": "diffusion conditioning guidance generation sampling images presets schedules vae",
     "layers": "",
-    "metrics": "",
+    "metrics": "neighbors",
+    "neighbors": "",
     "networks": "layers _weights",
     "predictions": "schedules",
     "presets": "_download _files",
     "samplers": "schedules",
+    "sampling": "samplers conditioning",
     "schedules": "",
     "drawn": "drawn.captioned drawn.captions drawn.drawing drawn.patterns drawn.reading",
     "drawn.captioned": "drawn.captions drawn.drawing",
@@ -62,15 +68,17 @@ ALLOWED = {
     "drawn.patterns": "drawn.drawing drawn.reading",
     "drawn.reading": "drawn.drawing",
     "sd3": "sd3.concepts sd3.loading sd3.model sd3.schedule sd3.toy",
-    "sd3.concepts": "concepts images",
+    "sd3.concepts": "sd3.model concepts images",
     "sd3.loading": "",
-    "sd3.model": "sd3.schedule generation conditioning guidance images samplers _jit",
+    "sd3.model": "sd3.schedule schedules generation sampling conditioning guidance images "
+    "samplers _jit",
     "sd3.schedule": "schedules",
     "sd3.toy": "",
     "text": "_weights",
+    "typing": "",
     "unet": "layers _jit _weights",
-    "vae": "layers presets _batches _weights",
-    "walks": "generation conditioning interpolation samplers",
+    "vae": "layers presets _batches",
+    "walks": "generation sampling conditioning interpolation samplers",
     "clip": "text presets _batches _jit _weights",
 }
 # What may be imported only inside the function that needs it.
@@ -122,7 +130,7 @@ def at_import_time(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_the_siblings_the_design_allows(module):
     names = imported(ast.parse(FILES[module].read_text("utf-8")))
-    assert siblings(names) <= {"_checks", *ALLOWED[module].split()}
+    assert siblings(names) <= {"_checks", "typing", *ALLOWED[module].split()}
     assert "imagegen" not in names, "a module names the siblings it needs, not all of the package"
 
 
@@ -198,3 +206,16 @@ def test_every_entry_of_the_reference_has_an_example(name):
     if isinstance(entry, type) and issubclass(entry, Exception):
         return  # It is raised, and not made.
     assert "Example:" in (inspect.getdoc(entry) or ""), f"{name} has no example"
+
+
+@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
+def test_docstrings_speak_one_dialect(path):
+    """Conditions begin with "If", and the first axis of pictures has one name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        text = ast.get_docstring(node) or ""
+        assert "(pictures," not in text, node.name
+        section = re.search(r"^Raises:\n((?:    .*\n?|\n)*)", text, re.MULTILINE)
+        conditions = re.findall(r"^    \w+: (.*)", section[1] if section else "", re.MULTILINE)
+        assert not [line for line in conditions if not line.startswith("If ")], node.name

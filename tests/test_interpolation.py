@@ -1,4 +1,4 @@
-from imagegen.interpolation import concept_vector, latent_grid, lerp, slerp, walk
+from imagegen.interpolation import attribute_vector, latent_grid, lerp, slerp, walk
 
 import keras
 import numpy as np
@@ -276,29 +276,30 @@ def test_latent_grid_refuses_what_is_no_square():
 
 
 @given(seed=st.integers(0, 2**32 - 1), split=st.integers(1, 9))
-def test_concept_vector_is_what_was_added_to_the_latents(seed, split):
+def test_attribute_vector_is_what_was_added_to_the_latents(seed, split):
     generator = np.random.default_rng(seed)
     base, concept = generator.standard_normal((2, 3, 4))
-    has_concept = generator.permutation(np.arange(10) < split)
-    latents = base + has_concept[:, None, None] * concept
-    np.testing.assert_allclose(concept_vector(latents, has_concept), concept, atol=1e-6)
-    np.testing.assert_allclose(concept_vector(latents, ~has_concept), -concept, atol=1e-6)
+    has_attribute = generator.permutation(np.arange(10) < split)
+    latents = base + has_attribute[:, None, None] * concept
+    np.testing.assert_allclose(attribute_vector(latents, has_attribute), concept, atol=1e-6)
+    np.testing.assert_allclose(attribute_vector(latents, ~has_attribute), -concept, atol=1e-6)
 
 
-def test_concept_vector_weighs_every_picture_of_a_group_equally():
+def test_attribute_vector_weighs_every_picture_of_a_group_equally():
     latents = np.array([[1.0], [2.0], [6.0], [10.0]])
-    assert concept_vector(latents, [True, True, True, False]).tolist() == [-7.0]
+    assert attribute_vector(latents, [True, True, True, False]).tolist() == [-7.0]
 
 
-def test_concept_vector_refuses_wrong_groups():
+def test_attribute_vector_refuses_wrong_groups():
     latents = np.ones((3, 2))
-    with pytest.raises(ValueError, match=r"`has_concept` must be true for some.*Received: 3 true"):
-        concept_vector(latents, [True, True, True])
-    with pytest.raises(ValueError, match="`has_concept` must be true for some"):
-        concept_vector(latents, np.zeros(3, bool))
-    with pytest.raises(ValueError, match="`has_concept` must hold one boolean"):
-        concept_vector(latents, [True, False])
-    with pytest.raises(ValueError, match=r"`has_concept` must hold one boolean.*int"):
-        concept_vector(latents, [0, 1, 1])
+    wanted = r"`has_attribute` must be true for some.*Received: 3 true"
+    with pytest.raises(ValueError, match=wanted):
+        attribute_vector(latents, [True, True, True])
+    with pytest.raises(ValueError, match="`has_attribute` must be true for some"):
+        attribute_vector(latents, np.zeros(3, bool))
+    with pytest.raises(ValueError, match="`has_attribute` must hold one boolean"):
+        attribute_vector(latents, [True, False])
+    with pytest.raises(ValueError, match=r"`has_attribute` must hold one boolean.*int"):
+        attribute_vector(latents, [0, 1, 1])
     with pytest.raises(ValueError, match="`latents` must be finite"):
-        concept_vector(latents * np.nan, [True, False, True])
+        attribute_vector(latents * np.nan, [True, False, True])

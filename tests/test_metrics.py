@@ -280,13 +280,8 @@ def test_nearest_neighbors_are_those_of_a_search_tree(seed, count, training_coun
 
 def test_chunks_change_nothing(monkeypatch):
     samples, training = normal(0, 20, 3), normal(1, 50, 3)
-    whole = nearest_neighbors(samples, training, num_neighbors=4)
     distance = kernel_inception_distance(samples, training)
     monkeypatch.setattr(metrics, "_CHUNK_VALUES", 40)
-    for array, expected in zip(
-        nearest_neighbors(samples, training, num_neighbors=4), whole, strict=True
-    ):
-        np.testing.assert_array_equal(array, expected)
     assert kernel_inception_distance(samples, training) == pytest.approx(distance)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import imagegen
 from imagegen import presets
 from imagegen._download import DownloadError, file_sha256
-from imagegen.vae import VAE, digit_decoder, digit_encoder
+from imagegen.autoencoders import digit_decoder, digit_encoder
+from imagegen.vae import VAE
 
 import h5py
 import keras
@@ -54,13 +55,13 @@ def _datasets(group):
 def registry(tmp_path, monkeypatch):
     """A folder of presets that holds one untrained VAE."""
     monkeypatch.setattr(presets, "_FOLDER", tmp_path)
-    presets.list_presets.cache_clear()
+    presets._presets.cache_clear()
     sha256 = presets.save_preset(VAE(digit_encoder(), digit_decoder()), tmp_path / "small.keras")
     words = ("description", "data", "licence", "training", "metrics", "recipe")
     entry = {**dict.fromkeys(words, "None."), "sha256": sha256}
     (tmp_path / "presets.json").write_text(json.dumps({"small": entry}))
     yield tmp_path
-    presets.list_presets.cache_clear()
+    presets._presets.cache_clear()
 
 
 def test_keras_itself_loads_a_preset_into_float32(tmp_path):
@@ -289,7 +290,7 @@ def test_only_a_keras_file_of_finite_weights_is_written(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(presets.list_presets()))
 def test_every_listed_preset_is_described_and_intact(name):
-    preset = presets.list_presets()[name]
+    preset = presets.preset_info(name)
     assert preset.description.endswith(".")
     for sentence in (preset.data, preset.licence, preset.training, preset.metrics):
         assert re.search(r"\w", sentence)
@@ -306,7 +307,7 @@ def test_presets_fit_in_25_megabytes():
 def test_the_folder_of_weights_holds_the_listed_presets_and_nothing_else():
     shipped = {
         preset.name
-        for preset in presets.list_presets().values()
+        for preset in map(presets.preset_info, presets.list_presets())
         if not preset.url and not preset.file
     }
     assert {path.stem for path in presets._FOLDER.glob("*.keras")} == shipped

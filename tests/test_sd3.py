@@ -422,6 +422,7 @@ def test_the_gradient_is_the_slope_of_the_loss(model):
 
 def test_what_cannot_be_learned_leaves_the_model_alone(model):
     before = sd3.read_concept(model, "sks")
+    words = {"word": "sks", "initial_word": "dog"}
     for options, message in [
         ({"word": "two words"}, "`word` must be one token"),
         ({"word": ""}, "`word` must be one token"),
@@ -431,7 +432,7 @@ def test_what_cannot_be_learned_leaves_the_model_alone(model):
         ({"batch_size": 0}, "`batch_size`"),
     ]:
         with pytest.raises(ValueError, match=message):
-            sd3.learn_concept(model, pictures(), **{"word": "sks", **options})
+            sd3.learn_concept(model, pictures(), **words | options)
     with pytest.raises(ValueError, match="`concept` must have a vector of the shape"):
         sd3.add_concept(model, imagegen.Concept("sks", np.zeros(5, "float32")))
     np.testing.assert_array_equal(sd3.read_concept(model, "sks").vector, before.vector)

@@ -3,9 +3,9 @@
 import os
 
 from imagegen import datasets, to_uint8
+from imagegen.autoencoders import digit_decoder, digit_encoder, image_decoder, image_encoder
 from imagegen.drawn import prompt_adherence
-from imagegen.metrics import negative_elbo
-from imagegen.vae import VAE, digit_decoder, digit_encoder, image_decoder, image_encoder
+from imagegen.vae import VAE, negative_elbo
 
 import keras
 import numpy as np

@@ -6,8 +6,8 @@ from PIL import Image
 
 # A figure for light paper, and one for dark paper.
 LIGHT, DARK = "image/webp", "image/vnd.imagegen.dark+webp"
-# Up to here, at the least effort, a picture is stored without loss. What is larger holds photographs,
-# and a little loss doesn't show in their grain.
+# Up to here, at the least effort, a picture is stored without loss. What is larger holds
+# photographs, and a little loss doesn't show in their grain.
 LOSSLESS_BYTES = 60_000
 
 

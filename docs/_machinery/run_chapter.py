@@ -44,9 +44,17 @@ __import__("figures").install()
 sys.path.pop()
 del sys
 """
-# Keras imports TensorFlow in places where it only asks for it: three seconds of work that a chapter on
-# JAX makes no use of. KerasHub does.
-WITHOUT_TENSORFLOW = "__import__('sys').modules['tensorflow'] = None\n"
+# Keras imports TensorFlow in places where it only asks for it: three seconds of work that a chapter
+# on JAX makes no use of. KerasHub does.
+WITHOUT_TENSORFLOW = """
+import sys
+class Hidden:
+    def find_spec(name, path=None, target=None):
+        if name == "tensorflow":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden)
+del Hidden
+"""
 
 
 def say(**message) -> None:

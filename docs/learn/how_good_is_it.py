@@ -77,7 +77,7 @@ Markdown("" if has_photographs else note)
 
 # %%
 network = imagegen.feature_model("species-64")
-print(imagegen.list_presets()["species-64"].metrics)
+print(imagegen.preset_info("species-64").metrics)
 
 
 def features_of(images):

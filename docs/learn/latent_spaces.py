@@ -425,7 +425,7 @@ imagegen.show(imagegen.grid(decoded, columns=16, padding=0), scale=1)
 
 # %% alt="Ten columns start with the same digit in the first row. Going down, most turn into the digit of their column"
 mean, _ = vae.encode(train.images)
-concepts = [imagegen.concept_vector(mean, train.labels == digit) for digit in range(10)]
+concepts = [imagegen.attribute_vector(mean, train.labels == digit) for digit in range(10)]
 print("four-ness:", concepts[4].round(2))
 
 middle = mean[np.square(mean - mean.mean(axis=0)).sum(axis=1).argmin()]
@@ -447,7 +447,7 @@ assert sum(found == digit for digit, found in enumerate(nearest)) >= 8
 
 # %% alt="Five rows of ten digits. The strokes become bolder from the first row to the last"
 ink = train.images.mean(axis=(1, 2, 3))
-boldness = imagegen.concept_vector(mean, ink > np.median(ink))
+boldness = imagegen.attribute_vector(mean, ink > np.median(ink))
 print("boldness:", boldness.round(2))
 
 ten_points = vae.encode(test.images[:10])[0]

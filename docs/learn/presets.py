@@ -8,7 +8,7 @@
 # %%
 import imagegen
 
-presets = imagegen.list_presets()
+presets = {name: imagegen.preset_info(name) for name in imagegen.list_presets()}
 
 # %% tags=["fold"]
 from importlib.resources import files

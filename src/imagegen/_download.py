@@ -56,7 +56,7 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
         md5: Its MD5 digest, for publishers who give no better one. Give exactly one of the two.
 
     Raises:
-        DownloadError: When the network, the server or the checksum fails.
+        DownloadError: If the network, the server or the checksum fails.
     """
     if (sha256 is None) == (md5 is None):
         raise ValueError(

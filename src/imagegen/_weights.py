@@ -37,8 +37,8 @@ attention = partial(keras.layers.MultiHeadAttention, kernel_initializer=GlorotUn
 conv_transpose = partial(SubPixelConv2DTranspose, kernel_initializer=GlorotUniform)
 
 
-# Keras's own ways to write down a layer ask for TensorFlow. Where that is installed, its import takes
-# two seconds: half of the time in which a preset was loaded.
+# Keras's own ways to write down a layer ask for TensorFlow. Where that is installed, its import
+# takes two seconds: half of the time in which a preset was loaded.
 
 
 def config_of(layer: keras.layers.Layer) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import Any
 from imagegen._checks import check_choice, check_integer, check_number
 from imagegen._files import whole_file
 from imagegen.images import as_pictures
+from imagegen.typing import Array
 
 import numpy as np
 from PIL import Image
 
 
 def save_animation(
-    frames: Any,
+    frames: Array,
     path: str | os.PathLike[str],
     *,
     frames_per_second: float = 10,
@@ -42,9 +43,9 @@ def save_animation(
         scale: Pixels in the file for each pixel of a frame.
 
     Raises:
-        ValueError: The frames are wrongly shaped, out of range, or have NaN in them, or the suffix
-            is another.
-        RuntimeError: There is no ffmpeg for an MP4, or it failed.
+        ValueError: If the frames are wrongly shaped, out of range, or have NaN in them, or the
+            suffix is another.
+        RuntimeError: If there is no ffmpeg for an MP4, or it failed.
 
     Example:
         ```python
@@ -88,7 +89,7 @@ class Animation:
         scale: Pixels on the screen for each pixel of a frame, drawn as sharp squares.
 
     Raises:
-        ValueError: The frames are wrongly shaped, out of range, or have NaN in them.
+        ValueError: If the frames are wrongly shaped, out of range, or have NaN in them.
 
     Example:
         ```python
@@ -102,7 +103,7 @@ class Animation:
 
     def __init__(
         self,
-        frames: Any,
+        frames: Array,
         *,
         alt: str = "",
         frames_per_second: float = 10,
@@ -110,11 +111,11 @@ class Animation:
         there_and_back: bool = False,
         scale: int = 1,
     ):
-        self.frames = _sequence(frames, there_and_back)
-        self.alt = alt or f"An animation of {len(self.frames)} frames"
-        self.frames_per_second = _check_speed(frames_per_second)
+        self.frames: np.ndarray = _sequence(frames, there_and_back)
+        self.alt: str = alt or f"An animation of {len(self.frames)} frames"
+        self.frames_per_second: float = _check_speed(frames_per_second)
         self.loop = loop
-        self.scale = check_integer(scale, "scale", minimum=1)
+        self.scale: int = check_integer(scale, "scale", minimum=1)
 
     def __repr__(self) -> str:
         num_frames, height, width, _ = self.frames.shape
@@ -137,7 +138,7 @@ def _check_speed(frames_per_second: float) -> float:
     return check_number(frames_per_second, "frames_per_second", minimum=0.1, maximum=50)
 
 
-def _sequence(frames: Any, there_and_back: bool) -> np.ndarray:
+def _sequence(frames: Array, there_and_back: bool) -> np.ndarray:
     pictures = as_pictures(frames, "frames")
     return np.concatenate([pictures, pictures[-2:0:-1]]) if there_and_back else pictures
 

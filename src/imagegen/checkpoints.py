@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_integer
+from imagegen.typing import Logs
 
 import keras
 import numpy as np
@@ -68,14 +69,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(self, folder: str | os.PathLike[str], batches: "ShuffledBatches | None" = None):
         super().__init__()
-        self.path = Path(folder) / "checkpoint.keras"
+        self.path: Path = Path(folder) / "checkpoint.keras"
         self.batches = batches
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if self.batches is not None:
             self.batches.epoch = epoch
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         seeds = [keras.ops.convert_to_numpy(state).tolist() for state in _seed_states(self.model)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Always the same name, so that killed programs leave one unfinished file and not many.
@@ -163,7 +164,9 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def __init__(self, arrays: Any, batch_size: int, *, seed: int):
         super().__init__()
-        self.arrays = tuple(map(np.asarray, arrays if isinstance(arrays, tuple) else (arrays,)))
+        self.arrays: tuple[np.ndarray, ...] = tuple(
+            map(np.asarray, arrays if isinstance(arrays, tuple) else (arrays,))
+        )
         shapes = [array.shape for array in self.arrays]
         if len({shape[:1] for shape in shapes}) != 1 or shapes[0][:1] in ((), (0,)):
             raise ValueError(
@@ -171,8 +174,8 @@ class ShuffledBatches(keras.utils.PyDataset):
                 f"Received: shapes {shapes}"
             )
         self._alone = not isinstance(arrays, tuple)
-        self.batch_size = check_integer(batch_size, "batch_size", minimum=1)
-        self.seed = check_integer(seed, "seed", minimum=0)
+        self.batch_size: int = check_integer(batch_size, "batch_size", minimum=1)
+        self.seed: int = check_integer(seed, "seed", minimum=0)
         self.epoch = 0
         self._running = False
 

@@ -12,6 +12,7 @@ from imagegen._checks import check_halvings, check_integer, check_number, check_
 from imagegen._jit import compiled
 from imagegen._weights import config_of, conv, dense, serialized
 from imagegen.text import TextEncoder
+from imagegen.typing import Batch, Config, Images, Tensor
 
 import keras
 import numpy as np
@@ -23,7 +24,9 @@ _FIRST_TEMPERATURE, _LOWEST_TEMPERATURE = 0.07, 0.01
 _BATCH_SIZE = 128
 
 
-def contrastive_loss(image_embeddings: Any, text_embeddings: Any, temperature: Any) -> Any:
+def contrastive_loss(
+    image_embeddings: Tensor, text_embeddings: Tensor, temperature: Tensor
+) -> Tensor:
     r"""Measures how well pictures and texts of a batch find each other: symmetric InfoNCE.
 
     The similarities of all pictures with all texts, divided by the temperature, are logits:
@@ -106,8 +109,8 @@ class TextTower(keras.layers.Layer):
     def __init__(self, text_encoder: TextEncoder, dim: int, *, noise: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.text_encoder = text_encoder
-        self.dim = check_integer(dim, "dim", minimum=1)
-        self.noise = check_number(noise, "noise", minimum=0)
+        self.dim: int = check_integer(dim, "dim", minimum=1)
+        self.noise: float = check_number(noise, "noise", minimum=0)
         self.empty = text_encoder.empty
         self.projection = dense(dim, use_bias=False)
         self.projection.build((None, text_encoder.dim))
@@ -119,7 +122,7 @@ class TextTower(keras.layers.Layer):
         """Returns the tokens of sentences, as `TextEncoder.tokens` does."""
         return self.text_encoder.tokens(prompts)
 
-    def call(self, tokens: Any, training: bool | None = None) -> Any:
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         """Returns the vectors of sentences.
 
         Args:
@@ -136,7 +139,7 @@ class TextTower(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*tokens_shape[:-1], self.dim)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return config_of(self) | {
             "text_encoder": serialized(self.text_encoder),
             "dim": self.dim,
@@ -144,7 +147,7 @@ class TextTower(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: Config) -> Self:
         encoder = keras.saving.deserialize_keras_object(config["text_encoder"])
         trainable = config.get("trainable", True)
         tower = cls(**config | {"text_encoder": encoder, "trainable": True})
@@ -231,7 +234,7 @@ class CLIP(keras.Model):
             The model, ready to compare.
 
         Raises:
-            ValueError: When there is no such preset, it is damaged, or it is no CLIP.
+            ValueError: If there is no such preset, it is damaged, or it is no CLIP.
 
         Example:
             ```python
@@ -268,7 +271,7 @@ class CLIP(keras.Model):
         """
         return self.text_tower.tokens(prompts)
 
-    def call(self, inputs: Any, training: bool | None = None) -> tuple[Any, Any]:
+    def call(self, inputs: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """Returns the embeddings of pictures and of texts.
 
         Args:
@@ -289,12 +292,12 @@ class CLIP(keras.Model):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Batch = None,
+        y: Batch = None,
+        y_pred: Batch = None,
+        sample_weight: Batch = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """Returns the batch's contrastive loss, and tracks how many pictures find their caption."""
         if y is not None or sample_weight is not None:
             raise ValueError(
@@ -309,7 +312,7 @@ class CLIP(keras.Model):
         # `self.losses` holds the regularizers of the two encoders.
         return sum(self.losses, start=loss)
 
-    def embed_images(self, images: Any) -> np.ndarray:
+    def embed_images(self, images: Images) -> np.ndarray:
         """Returns the embeddings of pictures.
 
         Args:
@@ -348,7 +351,7 @@ class CLIP(keras.Model):
             raise ValueError("`prompts` must hold at least one sentence. Received: none")
         return self._embed(self._read_tokens, tokens, "embed texts")
 
-    def similarity(self, images: Any, prompts: str | Sequence[str] | np.ndarray) -> np.ndarray:
+    def similarity(self, images: Images, prompts: str | Sequence[str] | np.ndarray) -> np.ndarray:
         """Compares every picture with every sentence.
 
         Args:
@@ -360,7 +363,7 @@ class CLIP(keras.Model):
             `(num_images, num_prompts)`. The best caption of picture i is `argmax` along row i.
 
         Raises:
-            ValueError: As `embed_images` and `embed_texts` do.
+            ValueError: If `embed_images` or `embed_texts` refuses them.
 
         Example:
             ```python
@@ -393,11 +396,11 @@ class CLIP(keras.Model):
         tower = self.text_tower
         return compiled(lambda tokens: tower(tokens, training=False), tower.variables)
 
-    def _of_images(self, images: Any, training: bool | None) -> Any:
+    def _of_images(self, images: Images, training: bool | None) -> Any:
         images = ops.cast(images, "float32") / 255
         return ops.normalize(self.image_encoder(images, training=training))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "image_encoder": keras.saving.serialize_keras_object(self.image_encoder),
@@ -405,7 +408,7 @@ class CLIP(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
         encoders = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
             for name in ("image_encoder", "text_encoder")
@@ -456,14 +459,14 @@ def clip_image_encoder(
     return keras.Model(images, dense(dim, name="embedding")(x), name="clip_image_encoder")
 
 
-def _residual_block(x: Any) -> Any:
+def _residual_block(x: Tensor) -> Tensor:
     inner = layers.Activation("relu")(x)
     inner = conv(x.shape[-1], 3, padding="same", use_bias=False)(inner)
     inner = layers.Activation("relu")(layers.BatchNormalization()(inner))
     return layers.Add()([x, conv(x.shape[-1], 3, padding="same")(inner)])
 
 
-def _not_too_cold(log_temperature: Any) -> Any:
+def _not_too_cold(log_temperature: Tensor) -> Tensor:
     return ops.maximum(log_temperature, math.log(_LOWEST_TEMPERATURE))
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._files import whole_file
+from imagegen.generation import ImageGenerator
 from imagegen.images import as_pictures
+from imagegen.typing import Batch, Images, Tensor
 
 import keras
 import numpy as np
@@ -83,7 +85,7 @@ class Concept:
             raise ValueError(f"{path} holds no concept. {error!r}") from error
 
 
-def add_concept(model: Any, concept: Concept) -> None:
+def add_concept(model: ImageGenerator, concept: Concept) -> None:
     """Teaches a model a word that was learned before.
 
     Args:
@@ -122,8 +124,8 @@ def add_concept(model: Any, concept: Concept) -> None:
 
 
 def learn_concept(
-    model: Any,
-    images: Any,
+    model: ImageGenerator,
+    images: Images,
     word: str,
     *,
     initial_word: str,
@@ -209,7 +211,7 @@ def learn_concept(
     tokens = trial.tokens([caption for _, caption in pairs])
 
     learner = _WordLearner(
-        model.diffusion_model(), token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
+        model, token, ops.convert_to_numpy(encoders[-1].word_vectors)[start], seed
     )
     chosen = np.random.default_rng(seed).integers(len(pairs), size=(num_steps, batch_size))
     which = np.array([index for index, _ in pairs])
@@ -239,12 +241,12 @@ class Learner(keras.Model):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Batch = None,
+        y: Batch = None,
+        y_pred: Batch = None,
+        sample_weight: Batch = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         return y_pred
 
     def learn(
@@ -263,12 +265,13 @@ class _WordLearner(Learner):
 
     def __init__(self, model: Any, token: int, vector: np.ndarray, seed: int):
         super().__init__(token, vector, seed)
+        model = model.diffusion_model()
         # Frozen already; they are attributes, so that the compiled step takes them as arguments.
         self.network, self.encoder = model.averaged, model.averaged_encoder
         # Not the model itself, which Keras would take for a part that learns.
         self.attempt, self.loss_of = model.attempt, model.loss_of
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         samples, tokens = inputs
         vectors = ops.take(self.encoder.word_vectors, tokens, axis=0)
         is_new = ops.equal(tokens, self.token)[..., None]

@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self
 
 from imagegen._checks import check_integer
 from imagegen._weights import config_of
+from imagegen.typing import Config, Tensor
 
 import keras
 import numpy as np
@@ -72,7 +73,7 @@ class PromptEncoder(Protocol):
             ValueError: If a prompt can't be read.
         """
 
-    def __call__(self, tokens: Any, training: bool = False) -> Any:
+    def __call__(self, tokens: Tensor, training: bool = False) -> Tensor:
         """Returns what the network is told: a tensor `(batch, ...)`, or a list of them."""
 
 
@@ -118,7 +119,7 @@ class LabelEncoder(keras.layers.Layer):
             raise ValueError(f"`names` must be one non-empty string or more. Received: {names!r}")
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"`names` must all be different. Received: {names!r}")
-        self.dim = check_integer(dim, "dim", minimum=1)
+        self.dim: int = check_integer(dim, "dim", minimum=1)
         self.empty = np.array(len(self.names), "int32")
         # Vectors of length about sqrt(dim): what multiplies them first may start at 0.
         self.vectors = self.add_weight(
@@ -156,7 +157,7 @@ class LabelEncoder(keras.layers.Layer):
             )
         return check_integer(prompt, "prompts", minimum=0, maximum=len(self.names) - 1)
 
-    def call(self, tokens: Any) -> Any:
+    def call(self, tokens: Tensor) -> Tensor:
         """Returns the vectors of classes.
 
         Args:
@@ -170,5 +171,5 @@ class LabelEncoder(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*tokens_shape, self.dim)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return config_of(self) | {"names": list(self.names), "dim": self.dim}

@@ -111,9 +111,9 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
         shape `(num_images, 28, 28, 1)`, int64 of shape `(num_images,)`, and the name of the source.
 
     Raises:
-        ValueError: When an argument is none of these, or a file is damaged.
-        FileNotFoundError: When `IMAGEGEN_DATA` is set and the file isn't there.
-        OSError: When the source is `"mnist"` and can't be downloaded.
+        ValueError: If an argument is none of these, or a file is damaged.
+        FileNotFoundError: If `IMAGEGEN_DATA` is set and the file isn't there.
+        OSError: If the source is `"mnist"` and can't be downloaded.
 
     Example:
 
@@ -173,9 +173,9 @@ def flowers(source: str = "auto", image_size: int = 64, split: str | None = None
         `(num_images,)`, the list of the species' names, and the name of the source.
 
     Raises:
-        ValueError: When an argument is none of these, or a file is damaged.
-        FileNotFoundError: When `IMAGEGEN_DATA` is set and a file isn't there.
-        OSError: When the source is `"oxford"` and can't be downloaded.
+        ValueError: If an argument is none of these, or a file is damaged.
+        FileNotFoundError: If `IMAGEGEN_DATA` is set and a file isn't there.
+        OSError: If the source is `"oxford"` and can't be downloaded.
 
     Example:
 
@@ -222,7 +222,7 @@ def s_curve(num_points: int, *, noise: float = 0.1, seed: int = 0) -> np.ndarray
         float32 of shape `(num_points, 2)`, about -0.1 to 0.1 and -0.2 to 0.2.
 
     Raises:
-        ValueError: When an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
 

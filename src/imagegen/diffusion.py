@@ -1,8 +1,8 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
 import functools
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,11 +10,14 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_number
 from imagegen._jit import compiled
+from imagegen.averaging import averaged_weights, freeze, frozen_copy, move_averages
 from imagegen.conditioning import Conditions, PromptEncoder
-from imagegen.generation import ImageGenerator, Prompts, SamplingOptions, checked_sampling
+from imagegen.generation import ImageGenerator
 from imagegen.guidance import Autoguidance
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
+from imagegen.sampling import Prompts, SamplingOptions, checked_sampling
 from imagegen.schedules import CosineSchedule, Schedule
+from imagegen.typing import Array, Batch, Config, Images, Tensor
 
 import keras
 import numpy as np
@@ -122,12 +125,16 @@ class DiffusionModel(ImageGenerator, keras.Model):
         self.sample_shape = _sample_shape(network, encoder)
         self.network = network
         self.encoder: Any = encoder
-        self.prompt_dropout = check_number(prompt_dropout, "prompt_dropout", minimum=0, maximum=1)
+        self.prompt_dropout: float = check_number(
+            prompt_dropout, "prompt_dropout", minimum=0, maximum=1
+        )
         self.guiding_network = _checked_guide(guiding_network, self.sample_shape)
-        self.autoguidance_scale = check_number(autoguidance_scale, "autoguidance_scale", minimum=0)
+        self.autoguidance_scale: float = check_number(
+            autoguidance_scale, "autoguidance_scale", minimum=0
+        )
         self._schedule, self._prediction, self._weighting = schedule, prediction, weighting
         self.loss_function = _elementwise(loss)
-        self.averaging = check_number(averaging, "averaging", minimum=0, maximum=1)
+        self.averaging: float = check_number(averaging, "averaging", minimum=0, maximum=1)
         self.value_range = _checked_range(value_range)
         self._sampling = checked_sampling(sampling or {})
         self.seed_generator = keras.random.SeedGenerator()
@@ -136,8 +143,8 @@ class DiffusionModel(ImageGenerator, keras.Model):
         self.normalizer.build((None, *self.sample_shape))
         # A second network and not the optimizer's `use_ema`, with which a second `fit` fails on
         # JAX: live and averaged weights must never share a buffer.
-        self.averaged = _frozen_copy(network)
-        self.averaged_encoder: Any = None if encoder is None else _frozen_copy(encoder)
+        self.averaged = frozen_copy(network)
+        self.averaged_encoder: Any = None if encoder is None else frozen_copy(encoder)
         self.steps_averaged = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="steps_averaged"
         )
@@ -186,7 +193,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         """The compiled steps of training hold the formulas that they were traced with."""
         self.train_function = self.test_function = None
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -205,7 +212,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
         config = dict(config)
         if "guiding_scale" in config:  # Its name in files from before the first release.
             config["autoguidance_scale"] = config.pop("guiding_scale")
@@ -258,19 +265,11 @@ class DiffusionModel(ImageGenerator, keras.Model):
         with self.averaged_weights():
             return presets.save_preset(self, path)
 
-    @contextmanager
-    def averaged_weights(self) -> Iterator[None]:
+    def averaged_weights(self) -> AbstractContextManager[None]:
         """Gives the learning network the averaged weights, for as long as a `with` block runs."""
-        learning = [(live, live.get_weights()) for live, _ in self._averages()]
-        for live, averaged in self._averages():
-            live.set_weights(averaged.get_weights())
-        try:
-            yield
-        finally:
-            for live, weights in learning:
-                live.set_weights(weights)
+        return averaged_weights(self._averages())
 
-    def call(self, images: Any, training: bool = False) -> tuple[Any, Any, Any, Any]:
+    def call(self, images: Images, training: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Adds noise to pictures and lets the network find it.
 
         Args:
@@ -298,12 +297,12 @@ class DiffusionModel(ImageGenerator, keras.Model):
     def attempt(
         self,
         network: keras.Model,
-        clean: Any,
-        conditions: Sequence[Any],
+        clean: Tensor,
+        conditions: Sequence[Tensor],
         seed: keras.random.SeedGenerator,
         *,
         training: bool = False,
-    ) -> tuple[Any, Any, Any, Any]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Adds noise to normalized samples at random times, and lets a network find it.
 
         Args:
@@ -338,12 +337,12 @@ class DiffusionModel(ImageGenerator, keras.Model):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Batch = None,
+        y: Batch = None,
+        y_pred: Batch = None,
+        sample_weight: Batch = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """Returns the loss between the network's output and its target, and moves the averages."""
         if y is not None or sample_weight is not None:
             raise ValueError(
@@ -351,16 +350,18 @@ class DiffusionModel(ImageGenerator, keras.Model):
                 "Received: targets or sample weights"
             )
         if training:
-            self._move_averages()
+            move_averages(self._averages(), self.steps_averaged, self.averaging)
         return sum(self.losses, start=self.loss_of(y_pred))
 
-    def loss_of(self, attempt: tuple[Any, Any, Any, Any]) -> Any:
+    def loss_of(self, attempt: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         """Returns the mean weighed loss of what `attempt` or `call` returned, a scalar."""
         _, output, target, weights = attempt
         errors = self.loss_function(target, output)
         return ops.mean(ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1)) * errors)
 
-    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
+    def denoise(
+        self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Returns the clean samples that the averaged network sees in noisy ones.
 
         Args:
@@ -379,8 +380,8 @@ class DiffusionModel(ImageGenerator, keras.Model):
         return self._denoised(self.averaged, noisy, time, conditions)
 
     def _denoised(
-        self, network: keras.Model, noisy: Any, time: Any, conditions: Sequence[Any]
-    ) -> Any:
+        self, network: keras.Model, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor]
+    ) -> Tensor:
         times = ops.reshape(ops.convert_to_tensor(time, "float32"), (-1,))
         times = ops.broadcast_to(times, (ops.shape(noisy)[0],))
         times = ops.reshape(times, (-1,) + (1,) * len(self.sample_shape))
@@ -428,13 +429,13 @@ class DiffusionModel(ImageGenerator, keras.Model):
         encoder = self.averaged_encoder
         return compiled(lambda tokens: encoder(tokens, training=False), encoder.variables)
 
-    def _conditions(self, tokens: Any, training: bool) -> list[Any]:
+    def _conditions(self, tokens: Tensor, training: bool) -> list[Any]:
         if not training:
             return _listed(self.averaged_encoder(tokens, training=False))
         (count, *_), *_ = (ops.shape(part) for part in keras.tree.flatten(tokens))
         kept = keras.random.uniform((count,), seed=self.seed_generator) >= self.prompt_dropout
 
-        def some(tokens: Any, empty: np.ndarray) -> Any:
+        def some(tokens: Tensor, empty: np.ndarray) -> Tensor:
             tokens = ops.convert_to_tensor(tokens, empty.dtype.name)
             return ops.where(ops.reshape(kept, (-1,) + (1,) * empty.ndim), tokens, empty)
 
@@ -457,7 +458,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         return [tuple(tensor.shape[1:]) for tensor in self.network.inputs[2:]]
 
     @property
-    def variables_read(self) -> list[Any]:
+    def variables_read(self) -> Sequence[keras.Variable]:
         """Every variable that `denoise` reads: those of the averaged and the poorer network."""
         read = [copy for _, copy in self._averages()]
         read += [] if self.guiding_network is None else [self.guiding_network]
@@ -469,7 +470,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         if self.guiding_network is None:
             return None
 
-        def poorer(noisy: Any, time: Any) -> Any:
+        def poorer(noisy: Tensor, time: Tensor) -> Tensor:
             return self._denoised(self.guiding_network, noisy, time, [])
 
         scale = check_number(self.autoguidance_scale, "autoguidance_scale", minimum=0)
@@ -491,7 +492,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         """Returns the model that learns to denoise: this one."""
         return self
 
-    def _normalized(self, images: Any) -> Any:
+    def _normalized(self, images: Images) -> Any:
         # Not `self.normalizer(images)`: Keras's layer keeps copies of its variables, which a
         # compiled training step would hold as constants, blind to another `adapt`.
         mean, variance = self.normalizer.adapt_mean, self.normalizer.adapt_variance
@@ -503,7 +504,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         variance = ops.convert_to_numpy(self.normalizer.adapt_variance)
         return mean, np.maximum(np.sqrt(variance), keras.config.epsilon())
 
-    def to_samples(self, images: Any) -> np.ndarray:
+    def to_samples(self, images: Images) -> np.ndarray:
         """Normalizes pictures: what the network is trained on, and `run` takes.
 
         Args:
@@ -519,7 +520,7 @@ class DiffusionModel(ImageGenerator, keras.Model):
         check_finite(images, "images")
         return ops.convert_to_numpy(self._normalized(images))
 
-    def to_images(self, samples: Any) -> np.ndarray:
+    def to_images(self, samples: Array) -> np.ndarray:
         """Turns normalized samples back into pictures.
 
         Args:
@@ -544,17 +545,6 @@ class DiffusionModel(ImageGenerator, keras.Model):
         low, high = self.value_range
         pictures = np.clip(pictures, low, high)
         return np.round(pictures).astype("uint8") if self.value_range == (0, 255) else pictures
-
-    def _move_averages(self) -> None:
-        # (1 + n) / (10 + n) starts near 0 and overtakes `averaging` late: an average over about
-        # the last tenth of a short training, and over a fixed window of a long one.
-        steps = self.steps_averaged
-        kept = ops.minimum(self.averaging, (1 + steps) / (10 + steps))
-        for learning, copy in self._averages():
-            for averaged, live in zip(copy.weights, learning.weights, strict=True):
-                live = ops.stop_gradient(live)
-                averaged.assign(kept * averaged + (1 - kept) * ops.cast(live, averaged.dtype))
-        steps.assign(steps + 1)
 
     def _averages(self) -> list[tuple[Any, Any]]:
         """What learns, and its averaged copy."""
@@ -581,25 +571,18 @@ class DiffusionModel(ImageGenerator, keras.Model):
 
 def _output(
     network: keras.Model,
-    noisy: Any,
-    noise_rates: Any,
-    signal_rates: Any,
-    conditions: Sequence[Any],
+    noisy: Tensor,
+    noise_rates: Tensor,
+    signal_rates: Tensor,
+    conditions: Sequence[Tensor],
     *,
     training: bool,
-) -> Any:
+) -> Tensor:
     # To unit variance, which changes nothing where a schedule preserves it. A network so sees the
     # same of every schedule: how noisy a sample is, from 0 to 1.
     scale = ops.rsqrt(noise_rates**2 + signal_rates**2)
     inputs = [noisy * scale, noise_rates * scale, *conditions]
     return ops.cast(network(inputs, training=training), "float32")
-
-
-def _frozen_copy(layer: Any) -> Any:
-    copy = layer.__class__.from_config(layer.get_config())
-    _freeze(copy)
-    copy.set_weights(layer.get_weights())
-    return copy
 
 
 def _checked_guide(
@@ -612,15 +595,8 @@ def _checked_guide(
         raise ValueError(
             f"`guiding_network` must take samples of the shape {sample_shape}. Received: {shape}"
         )
-    _freeze(network)
+    freeze(network)
     return network
-
-
-def _freeze(layer: Any) -> None:
-    # What is loaded or copied says that it is frozen when the layers within are not yet, and on
-    # TensorFlow the assignment of a value that is there already changes nothing.
-    layer.trainable = True
-    layer.trainable = False
 
 
 def _listed(conditions: Any) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from imagegen._checks import check_integer
 from imagegen.schedules import Schedule
+from imagegen.typing import Tensor
 
 import keras
 import numpy as np
@@ -71,7 +72,7 @@ class DiscreteSchedule(Schedule):
         r"""The $\bar\alpha_k$ of the steps 1 to $T$, float64."""
         return np.cumprod(self.alphas)
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         logs = np.concatenate([[0.0], np.log(self.alphas_cumprod)]).astype("float32")
         steps = ops.convert_to_tensor(times, "float32") * self.num_steps
         below = ops.clip(ops.floor(steps), 0, self.num_steps - 1)
@@ -90,10 +91,10 @@ class DiscreteSchedule(Schedule):
             steps = np.ceil(steps - 1e-3)
         return (steps / self.num_steps).astype("float32")
 
-    def training_times(self, uniform: Any) -> Any:
+    def training_times(self, uniform: Tensor) -> Tensor:
         return (ops.floor(uniform * self.num_steps) + 1) / self.num_steps
 
-    def posterior(self, clean: Any, noisy: Any, step: int) -> tuple[Any, float]:
+    def posterior(self, clean: Tensor, noisy: Tensor, step: int) -> tuple[Any, float]:
         r"""Returns the mean and variance of the step before, given this one and the clean sample.
 
         $$\tilde\mu = \frac{\beta_k \sqrt{\bar\alpha_{k-1}}}{1 - \bar\alpha_k}\, x_0

@@ -3,11 +3,13 @@
 Nothing here is trained: sampling begins somewhere on the way from noise to picture.
 """
 
-from typing import Any, Unpack
+from typing import Unpack
 
 from imagegen._checks import check_integer, check_number
-from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.generation import ImageGenerator
 from imagegen.images import as_pictures, fitted
+from imagegen.sampling import Prompts, SamplingOptions
+from imagegen.typing import Images
 
 import numpy as np
 from keras import ops
@@ -15,7 +17,7 @@ from keras import ops
 
 def image_to_image(
     model: ImageGenerator,
-    images: Any,
+    images: Images,
     *,
     strength: float = 0.6,
     prompts: Prompts | None = None,
@@ -78,7 +80,7 @@ def image_to_image(
 
 def variations(
     model: ImageGenerator,
-    image: Any,
+    image: Images,
     num_images: int = 4,
     *,
     strength: float = 0.6,
@@ -122,7 +124,7 @@ def variations(
 
 
 def checked_pictures(
-    model: ImageGenerator, images: Any, name: str, *, reduced: int = 1, any_size: bool = False
+    model: ImageGenerator, images: Images, name: str, *, reduced: int = 1, any_size: bool = False
 ) -> np.ndarray:
     """Returns uint8 pictures with a batch axis, of the model's size divided by `reduced`."""
     if model.value_range != (0, 255):
@@ -153,7 +155,7 @@ def checked_pictures(
     return pictures
 
 
-def checked_picture(model: ImageGenerator, image: Any, name: str) -> np.ndarray:
+def checked_picture(model: ImageGenerator, image: Images, name: str) -> np.ndarray:
     """Returns a single uint8 picture with a batch axis."""
     pictures = checked_pictures(model, image, name)
     if len(pictures) != 1:

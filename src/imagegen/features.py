@@ -8,6 +8,7 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_choice, check_finite, check_integer, check_rank
 from imagegen._download import DownloadError, cache_folder, fetch
+from imagegen.typing import Images
 
 import keras
 import numpy as np
@@ -38,8 +39,8 @@ def feature_model(source: str = "auto") -> keras.Model:
         A Keras model from pictures, floats from 0 to 255, to features `(batch, num_features)`.
 
     Raises:
-        ValueError: When `source` is none of these.
-        OSError: When the source is `"inception-v3"` and can't be downloaded.
+        ValueError: If `source` is none of these.
+        OSError: If the source is `"inception-v3"` and can't be downloaded.
 
     Example:
         ```python
@@ -66,7 +67,7 @@ def _feature_model(source: str) -> keras.Model:
             warnings.warn(
                 "Using the features of the preset species-64 instead of InceptionV3's, with which "
                 f"their distances can't be compared: {error}. "
-                f"{presets.list_presets()['species-64'].metrics} Say source='species-64' to "
+                f"{presets.preset_info('species-64').metrics} Say source='species-64' to "
                 "silence this.",
                 UserWarning,
                 stacklevel=3,
@@ -76,7 +77,7 @@ def _feature_model(source: str) -> keras.Model:
 
 
 def extract_features(
-    images: Any, model: keras.Model | None = None, *, batch_size: int = 64
+    images: Images, model: keras.Model | None = None, *, batch_size: int = 64
 ) -> np.ndarray:
     """Turns pictures into features.
 
@@ -91,8 +92,8 @@ def extract_features(
         float32 features of shape `(num_images, num_features)`.
 
     Raises:
-        ValueError: When the pictures have another shape or type, or the model doesn't fit them.
-        FloatingPointError: When it returns NaN or infinity.
+        ValueError: If the pictures have another shape or type, or the model doesn't fit them.
+        FloatingPointError: If it returns NaN or infinity.
 
     Example:
         ```python

@@ -5,103 +5,24 @@ import dataclasses
 import functools
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
-from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._checks import check_finite, check_number
 from imagegen._jit import compiled
 from imagegen.conditioning import Conditions
 from imagegen.guidance import Autoguidance, Guidance
-from imagegen.samplers import (
-    DDIM,
-    MAX_STEPS,
-    Denoise,
-    Sampler,
-    advance,
-    checked_seeds,
-    initial_noise,
-    levels,
-)
+from imagegen.samplers import Denoise, Sampler, advance, checked_seeds, initial_noise, levels
+from imagegen.sampling import DEFAULTS, Prompts, SamplingOptions, checked_sampling, subjects
 from imagegen.schedules import Schedule
+from imagegen.typing import Array, Images, State, Tensor
 
+import keras
 import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-Prompts = str | Sequence[Any] | np.ndarray | Conditions
-"""A prompt, several, or what `encode_prompts` made of them."""
-
 # How often the progress bar moves in a run; each stop costs a dispatch of the compiled program.
 _PROGRESS_CHUNKS = 10
-
-
-class SamplingOptions(TypedDict, total=False):
-    """How pictures are sampled: all that samples takes these options, by name.
-
-    What is left out is the model's own: its attribute `sampling` says what measured best for it,
-    and what that leaves out is as below.
-
-    Attributes:
-        negative_prompts: What the pictures shall not show: one prompt for all, one a picture, or
-            what `encode_prompts` returned. `None` is the empty prompt, and the default.
-        guidance_scale: How far sampling moves away from the negative prompts, at least 0. At 1 the
-            model paints what it learned; above, it follows the prompts more firmly, and its
-            pictures are less varied. It is not used without prompts. `None` paints as 1 does, in
-            half of the time. 3 by default.
-        guidance_rescale: How much of the contrast that guidance adds is taken back, from 0 to 1. It
-            keeps strongly guided pictures from burning out. 0 by default.
-        num_steps: Steps from noise to picture, from 1 to 1000. The work grows with it. 20 by
-            default.
-        sampler: How a step is taken: an object, such as `imagegen.DPMSolver2M()`.
-            `imagegen.DDIM()` by default.
-        seed: A non-negative integer, or one for each picture, which then is the picture that its
-            seed gives alone. `None`, the default, draws one from Keras's global random state.
-
-    Example:
-        ```python
-        import imagegen
-
-        options = imagegen.SamplingOptions(num_steps=5, sampler=imagegen.Heun(), seed=1)
-        model = imagegen.DiffusionModel.from_preset("flowers-64")
-        images = model.generate(2, **options)
-        ```
-    """
-
-    negative_prompts: Prompts | None
-    guidance_scale: float | None
-    guidance_rescale: float
-    num_steps: int
-    sampler: Sampler
-    seed: int | Sequence[int] | None
-
-
-_DEFAULTS: SamplingOptions = {
-    "negative_prompts": None,
-    "guidance_scale": 3.0,
-    "guidance_rescale": 0.0,
-    "num_steps": 20,
-    "sampler": DDIM(),
-    "seed": None,
-}
-
-
-def checked_sampling(options: Mapping[str, Any]) -> SamplingOptions:
-    """Returns sampling options whose names are known and whose values are in range."""
-    for name in options:
-        if name not in _DEFAULTS:
-            raise TypeError(
-                f"`{name}` is no sampling option. There are {', '.join(map(repr, _DEFAULTS))}"
-            )
-    checked = SamplingOptions(**dict(options))  # type: ignore[typeddict-item]
-    if "num_steps" in checked:
-        checked["num_steps"] = check_integer(
-            checked["num_steps"], "num_steps", minimum=1, maximum=MAX_STEPS
-        )
-    if not isinstance(checked.get("sampler", _DEFAULTS["sampler"]), Sampler):
-        raise ValueError(
-            "`sampler` must be a sampler, such as imagegen.DDIM(). "
-            f"Received: sampler={checked['sampler']!r}"
-        )
-    return checked
 
 
 class ImageGenerator(abc.ABC):
@@ -151,7 +72,9 @@ class ImageGenerator(abc.ABC):
     accepts_any_size: bool = False
 
     @abc.abstractmethod
-    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
+    def denoise(
+        self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Returns the clean samples that the model sees in noisy ones.
 
         It is compiled. So it computes with `keras.ops`, and reads no variable but those of
@@ -168,7 +91,7 @@ class ImageGenerator(abc.ABC):
         """
 
     @property
-    def variables_read(self) -> Sequence[Any]:
+    def variables_read(self) -> Sequence[keras.Variable]:
         """Every Keras variable that `denoise` reads."""
         return ()
 
@@ -188,7 +111,7 @@ class ImageGenerator(abc.ABC):
         return self.sample_shape
 
     @property
-    def bounds(self) -> tuple[Any, Any]:
+    def bounds(self) -> tuple[Array, Array]:
         """The lowest and the highest value of a clean sample, to which estimates are clipped."""
         return -np.inf, np.inf
 
@@ -217,7 +140,7 @@ class ImageGenerator(abc.ABC):
             f"Received: prompts={prompts!r}"
         )
 
-    def to_samples(self, images: Any) -> np.ndarray:
+    def to_samples(self, images: Images) -> np.ndarray:
         """Turns pictures into samples.
 
         Args:
@@ -228,7 +151,7 @@ class ImageGenerator(abc.ABC):
         """
         return np.asarray(images, "float32")
 
-    def to_images(self, samples: Any) -> np.ndarray:
+    def to_images(self, samples: Array) -> np.ndarray:
         """Turns samples into pictures.
 
         Args:
@@ -311,7 +234,7 @@ class ImageGenerator(abc.ABC):
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
         *,
         num_images: int | None = None,
-        noise: Any = None,
+        noise: Images | None = None,
         **options: Unpack[SamplingOptions],
     ) -> np.ndarray:
         """Generates pictures from noise.
@@ -356,7 +279,7 @@ class ImageGenerator(abc.ABC):
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
         *,
         num_images: int | None = None,
-        noise: Any = None,
+        noise: Images | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generates pictures as `generate` does, and yields every step of the way.
@@ -385,7 +308,7 @@ class ImageGenerator(abc.ABC):
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
         *,
         num_images: int | None = None,
-        noise: Any = None,
+        noise: Images | None = None,
         **options: Unpack[SamplingOptions],
     ) -> np.ndarray:
         """Generates samples: what `to_images` makes pictures of, such as latents.
@@ -410,7 +333,7 @@ class ImageGenerator(abc.ABC):
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
         *,
         num_images: int | None = None,
-        noise: Any = None,
+        noise: Images | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generates samples as `sample` does, and yields every step of the way.
@@ -435,11 +358,11 @@ class ImageGenerator(abc.ABC):
         self,
         prompts: Any,
         num_images: int | None,
-        noise: Any,
+        noise: Images | None,
         options: Mapping[str, Any],
         chunk: int | None,
     ) -> Iterator[tuple[Any, Any]]:
-        prompts, num_images, options = _subjects(prompts, num_images, options)
+        prompts, num_images, options = subjects(prompts, num_images, options)
         way = self.begin(prompts, num_images, options)
         noisy = way.first_noise(noise)
         return way.steps(noisy, way.sampler.init(noisy, way.seed_tensor), chunk=chunk)
@@ -458,7 +381,7 @@ class ImageGenerator(abc.ABC):
             ValueError: If an option is out of range, or the model can't be asked for the prompts.
             TypeError: If there is no option of a name.
         """
-        chosen = checked_sampling({**_DEFAULTS, **self.sampling, **options})
+        chosen = checked_sampling({**DEFAULTS, **self.sampling, **options})
         guidance = None
         if prompts is not None or chosen["negative_prompts"] is not None:
             guidance = self.guidance(
@@ -483,8 +406,8 @@ class ImageGenerator(abc.ABC):
 
     def run(
         self,
-        noisy: Any,
-        state: Any,
+        noisy: Tensor,
+        state: State,
         table: np.ndarray,
         start: int,
         stop: int,
@@ -532,19 +455,19 @@ class ImageGenerator(abc.ABC):
 
     def _program(self, sampler: Sampler) -> Any:
         def run(
-            noisy: Any,
-            state: Any,
-            table: Any,
-            start: Any,
-            stop: Any,
-            low: Any,
-            high: Any,
-            scale: Any,
+            noisy: Tensor,
+            state: State,
+            table: Tensor,
+            start: Tensor,
+            stop: Tensor,
+            low: Tensor,
+            high: Tensor,
+            scale: Tensor,
             guidance: Guidance | None,
-        ) -> tuple[Any, Any, Any]:
+        ) -> tuple[Tensor, Tensor, Tensor]:
             denoise = self._guided(guidance, scale)
 
-            def clipped(noisy: Any, time: Any) -> Any:
+            def clipped(noisy: Tensor, time: Tensor) -> Tensor:
                 return ops.clip(denoise(noisy, time), low, high)
 
             return advance(sampler, clipped, noisy, state, table, start, stop)
@@ -555,7 +478,7 @@ class ImageGenerator(abc.ABC):
             self._programs[key] = compiled(run, self.variables_read)
         return self._programs[key]
 
-    def _guided(self, guidance: Guidance | None, scale: Any) -> Denoise:
+    def _guided(self, guidance: Guidance | None, scale: Tensor) -> Denoise:
         if guidance is not None:
             return guidance.around(self.denoise)
         if self.autoguidance is not None:
@@ -616,7 +539,7 @@ class Way:
         """Returns standard normal noise, one sample a picture."""
         return initial_noise(self.num_images, self.model.sample_shape, self.seed)
 
-    def first_noise(self, noise: Any = None) -> Any:
+    def first_noise(self, noise: Images | None = None) -> Any:
         """Returns noise, by default that of the seed, as it is at the first level."""
         noise = check_finite(self.noise() if noise is None else noise, "noise")
         shape = (self.num_images, *self.model.sample_shape)
@@ -627,8 +550,8 @@ class Way:
 
     def steps(
         self,
-        noisy: Any,
-        state: Any,
+        noisy: Tensor,
+        state: State,
         *,
         start: int = 0,
         sampler: Sampler | None = None,
@@ -648,7 +571,7 @@ class Way:
             label=label,
         )
 
-    def end(self, noisy: Any, state: Any, **options: Any) -> Any:
+    def end(self, noisy: Tensor, state: State, **options: Any) -> Tensor:
         """Takes these steps, and returns the clean samples at their end."""
         return last_of(self.steps(noisy, state, **options))
 
@@ -658,35 +581,3 @@ def last_of(steps: Iterator[tuple[Any, Any]]) -> Any:
     for samples, _ in steps:
         noisy = samples
     return noisy
-
-
-def _subjects(
-    prompts: Any, num_images: int | None, options: Mapping[str, Any]
-) -> tuple[Any, int | None, Mapping[str, Any]]:
-    """What to paint, how many times, and the options, from all ways of saying so."""
-    if isinstance(prompts, Mapping):
-        unknown = prompts.keys() - {"prompts", "negative_prompts"}
-        if unknown or "prompts" not in prompts or "negative_prompts" in options:
-            raise ValueError(
-                "`prompts` must be a mapping with the keys 'prompts' and 'negative_prompts', when "
-                f"it is one. Received: {prompts!r}"
-            )
-        options = {"negative_prompts": prompts.get("negative_prompts"), **options}
-        prompts = prompts["prompts"]
-    if isinstance(prompts, int | np.integer) and not isinstance(prompts, bool):
-        if num_images is not None:
-            raise ValueError(
-                "`num_images` must be left out where the first argument is a number. "
-                f"Received: {prompts!r} and num_images={num_images!r}"
-            )
-        prompts, num_images = None, int(prompts)
-    if num_images is not None:
-        num_images = check_integer(num_images, "num_images", minimum=1)
-    if prompts is None and num_images is None:
-        raise ValueError("`prompts` or `num_images` must be given. Received: neither")
-    if prompts is not None and not isinstance(prompts, str | Sequence | np.ndarray):
-        raise ValueError(
-            "`prompts` must be a number of pictures, a prompt or several, or Conditions. "
-            f"Received: {prompts!r}"
-        )
-    return prompts, num_images, options

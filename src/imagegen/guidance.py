@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from imagegen.samplers import Denoise
+from imagegen.typing import Tensor
 
 from keras import ops
 
@@ -34,10 +35,10 @@ class Guidance(NamedTuple):
         ```
     """
 
-    positive: tuple[Any, ...]
-    negative: tuple[Any, ...] | None = None
-    scale: Any = None
-    rescale: Any = None
+    positive: tuple[Tensor, ...]
+    negative: tuple[Tensor, ...] | None = None
+    scale: Tensor | float = 1.0
+    rescale: Tensor | float = 0.0
 
     def around(self, denoise: Callable[..., Any]) -> Denoise:
         """Returns a `denoise` that follows the prompts.
@@ -46,7 +47,7 @@ class Guidance(NamedTuple):
             denoise: From noisy samples, their time and conditions to clean samples.
         """
 
-        def guided(noisy: Any, time: Any) -> Any:
+        def guided(noisy: Tensor, time: Tensor) -> Tensor:
             if self.negative is None:
                 return denoise(noisy, time, self.positive)
             pairs = zip(self.positive, self.negative, strict=True)
@@ -78,7 +79,7 @@ class Autoguidance(NamedTuple):
     """
 
     poorer: Denoise
-    scale: Any
+    scale: Tensor | float
 
     def around(self, denoise: Callable[..., Any]) -> Denoise:
         """Returns a `denoise` that moves away from `poorer`.
@@ -89,7 +90,7 @@ class Autoguidance(NamedTuple):
         return lambda noisy, time: guide(denoise(noisy, time), self.poorer(noisy, time), self.scale)
 
 
-def guide(positive: Any, negative: Any, scale: Any) -> Any:
+def guide(positive: Tensor, negative: Tensor, scale: Tensor | float) -> Tensor:
     r"""Moves an estimate away from another one: classifier-free guidance, and autoguidance.
 
     $$\hat x = \hat x_+ + (w - 1) (\hat x_+ - \hat x_-)$$
@@ -122,7 +123,7 @@ def guide(positive: Any, negative: Any, scale: Any) -> Any:
     return positive + (scale - 1) * (positive - negative)
 
 
-def rescaled(guided: Any, positive: Any, amount: Any) -> Any:
+def rescaled(guided: Tensor, positive: Tensor, amount: Tensor | float) -> Tensor:
     r"""Takes back contrast that guidance added.
 
     $$\phi\, \frac{\operatorname{std}(\hat x_+)}{\operatorname{std}(\hat x)}\, \hat x

@@ -1,4 +1,4 @@
-"""Pictures as arrays: conversion, grids, figures, and a callback that draws them.
+"""Pictures as arrays: conversion, grids and figures.
 
 One rule of shapes holds everywhere: a picture is `(height, width)`, `(height, width, 1)` or
 `(height, width, 3)`, pictures have one axis more in front, and a last axis of length 1 or 3 is
@@ -6,14 +6,12 @@ always the channels.
 """
 
 import math
-import os
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
-from imagegen._files import whole_file
+from imagegen.typing import Images
 
 import keras
 import numpy as np
@@ -23,7 +21,7 @@ _CHANNELS = (1, 3)
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
 
 
-def to_uint8(images: Any, *, value_range: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+def to_uint8(images: Images, *, value_range: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
     """Converts floats to bytes.
 
     ```
@@ -39,7 +37,7 @@ def to_uint8(images: Any, *, value_range: tuple[float, float] = (0.0, 1.0)) -> n
         A uint8 array of the same shape.
 
     Raises:
-        ValueError: The values are no floats, NaN or infinity is among them, the shape is no
+        ValueError: If the values are no floats, NaN or infinity is among them, the shape is no
             picture's, or `low` is not below `high`.
 
     Example:
@@ -65,7 +63,7 @@ def to_uint8(images: Any, *, value_range: tuple[float, float] = (0.0, 1.0)) -> n
     return np.rint(255 * share).astype("uint8")
 
 
-def to_float(images: Any) -> np.ndarray:
+def to_float(images: Images) -> np.ndarray:
     """Converts bytes to floats from 0 to 1: the byte divided by 255.
 
     `to_uint8(to_float(images))` gives the same bytes again.
@@ -77,7 +75,7 @@ def to_float(images: Any) -> np.ndarray:
         A float32 array of the same shape, from 0 to 1.
 
     Raises:
-        ValueError: The values are not uint8, or the shape is no picture's.
+        ValueError: If the values are not uint8, or the shape is no picture's.
 
     Example:
         ```python
@@ -108,7 +106,7 @@ def center_square(picture: Image.Image, image_size: int) -> np.ndarray:
         A uint8 array `(image_size, image_size, 3)`.
 
     Raises:
-        ValueError: When `image_size` is no positive integer.
+        ValueError: If `image_size` is no positive integer.
 
     Example:
         ```python
@@ -153,14 +151,14 @@ def fitted(images: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack(rows).astype(images.dtype)
 
 
-def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
+def grid(images: Images, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
     """Puts pictures side by side, row by row, into one picture on white.
 
     Picture `i` is in row `i // columns` and column `i % columns`.
 
     Args:
-        images: uint8 or floats from 0 to 1, of shape `(pictures, height, width)`, with a last axis
-            of 1 or 3 channels or without; or a single picture.
+        images: uint8 or floats from 0 to 1, of shape `(num_images, height, width)`, with a last
+            axis of 1 or 3 channels or without; or a single picture.
         columns: How many pictures there are in a row; by default, about as many as there are rows.
         padding: Pixels between neighbours.
 
@@ -168,7 +166,7 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
         A uint8 array of shape `(height, width, 3)`.
 
     Raises:
-        ValueError: The pictures are wrongly shaped, out of range, or have NaN in them.
+        ValueError: If the pictures are wrongly shaped, out of range, or have NaN in them.
 
     Example:
         ```python
@@ -185,7 +183,7 @@ def grid(images: Any, *, columns: int | None = None, padding: int = 2) -> np.nda
 
 
 def show(
-    images: Any,
+    images: Images,
     *,
     titles: Sequence[Any] | None = None,
     columns: int | None = None,
@@ -197,15 +195,15 @@ def show(
     middle of a cell or a loop.
 
     Args:
-        images: uint8 or floats from 0 to 1, of shape `(pictures, height, width)`, with a last axis
-            of 1 or 3 channels or without; or a single picture, such as `grid` returns.
+        images: uint8 or floats from 0 to 1, of shape `(num_images, height, width)`, with a last
+            axis of 1 or 3 channels or without; or a single picture, such as `grid` returns.
         titles: One text for each picture, written above it.
         columns: How many pictures there are in a row; by default, about as many as there are rows.
         scale: Pixels on the screen for each pixel of a picture; by default, so many that small
             pictures are well seen and the figure is not wider than a page.
 
     Raises:
-        ValueError: The pictures are wrongly shaped, out of range, or have NaN in them, or the
+        ValueError: If the pictures are wrongly shaped, out of range, or have NaN in them, or the
             titles are not as many as they.
 
     Example:
@@ -260,92 +258,7 @@ def show(
     plt.close(figure)
 
 
-class ShowGenerated(keras.callbacks.Callback):
-    """Draws a grid of generated pictures at the end of an epoch, to see what training is about.
-
-    Every grid starts from the same noise, so that one sees the same pictures take form.
-
-    Args:
-        num_images: How many pictures.
-        prompts: A prompt for each picture, in the place of their number, for a model that takes
-            prompts.
-        generator: What generates them, when it isn't the model that is trained itself but something
-            around it, such as a `LatentDiffusion`.
-        columns: How many of them there are in a row.
-        num_steps: Steps of the sampler.
-        every: Draws after each so many epochs.
-        seed: The seed of the noise.
-        folder: Where to save the grids as `epoch_0001.png` and so on; made when it is missing. By
-            default they are shown in the notebook instead.
-
-    Raises:
-        ValueError: A number is no positive integer.
-        TypeError: What should generate has no method `generate`.
-
-    Example:
-        ```python
-        import tempfile
-        import keras
-        import numpy as np
-        import imagegen
-
-        class Painter(keras.Sequential):
-            def generate(self, num_images, *, num_steps, seed):
-                return np.zeros((num_images, 8, 8, 3), dtype="uint8")
-
-        model = Painter([keras.layers.Dense(1)])
-        model.compile(loss="mse")
-        with tempfile.TemporaryDirectory() as folder:
-            callback = imagegen.ShowGenerated(num_steps=4, folder=folder)
-            model.fit(np.zeros((4, 2)), np.zeros(4), callbacks=[callback], verbose=0)
-        ```
-    """
-
-    def __init__(
-        self,
-        num_images: int = 18,
-        *,
-        prompts: Sequence[str] | None = None,
-        generator: Any = None,
-        columns: int = 6,
-        num_steps: int = 20,
-        every: int = 1,
-        seed: int = 0,
-        folder: str | os.PathLike[str] | None = None,
-    ):
-        super().__init__()
-        self.num_images = check_integer(num_images, "num_images", minimum=1)
-        self.prompts = [prompts] if isinstance(prompts, str) else list(prompts or [])
-        self.generator = generator
-        self.columns = check_integer(columns, "columns", minimum=1)
-        self.num_steps = check_integer(num_steps, "num_steps", minimum=1)
-        self.every = check_integer(every, "every", minimum=1)
-        self.seed = check_integer(seed, "seed", minimum=0)
-        self.folder = None if folder is None else Path(folder)
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        generator = self.generator or self.model
-        if not callable(getattr(generator, "generate", None)):
-            raise TypeError(
-                "`ShowGenerated` needs a model with a method `generate`, such as a "
-                f"`DiffusionModel`. Received: {type(generator).__name__}"
-            )
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if (epoch + 1) % self.every:
-            return
-        wanted = self.prompts or self.num_images
-        generator = self.generator or self.model
-        images = generator.generate(wanted, num_steps=self.num_steps, seed=self.seed)
-        if self.folder is None:
-            show(images, columns=self.columns)
-            return
-        picture = grid(images, columns=self.columns)
-        with whole_file(self.folder / f"epoch_{epoch + 1:04d}.png") as partial:
-            Image.fromarray(picture).save(partial, format="PNG")
-
-
-def _as_array(images: Any, name: str) -> np.ndarray:
+def _as_array(images: Images, name: str) -> np.ndarray:
     try:
         return keras.ops.convert_to_numpy(images)
     except ValueError as error:
@@ -361,8 +274,8 @@ def _check_shape(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def as_pictures(images: Any, name: str) -> np.ndarray:
-    """Returns what can be drawn as uint8 `(pictures, height, width, 3)`, and refuses the rest."""
+def as_pictures(images: Images, name: str) -> np.ndarray:
+    """Returns what can be drawn as uint8 `(num_images, height, width, 3)`, and refuses the rest."""
     array = _check_shape(check_finite(_as_array(images, name), name), name)
     if array.dtype != np.uint8:
         if array.dtype.kind in "biu" or array.min() < 0 or array.max() > 1:

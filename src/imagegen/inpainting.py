@@ -6,9 +6,11 @@ from typing import Any, Unpack
 
 from imagegen._checks import check_finite, check_integer
 from imagegen.editing import checked_pictures
-from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.generation import ImageGenerator
 from imagegen.images import fitted
 from imagegen.samplers import Denoise, Level, Sampler, checked_seeds, step_noise
+from imagegen.sampling import Prompts, SamplingOptions
+from imagegen.typing import Array, Images, State, Tensor
 
 import numpy as np
 from keras import ops
@@ -16,8 +18,8 @@ from keras import ops
 
 def inpaint(
     model: ImageGenerator,
-    images: Any,
-    mask: Any,
+    images: Images,
+    mask: Array,
     *,
     prompts: Prompts | None = None,
     num_resamplings: int = 5,
@@ -89,7 +91,7 @@ def inpaint(
 
 def outpaint(
     model: ImageGenerator,
-    images: Any,
+    images: Images,
     pad: int | Sequence[int],
     *,
     prompts: Prompts | None = None,
@@ -186,8 +188,8 @@ class RePaint(Sampler):
     base: Sampler
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         seed, index, kept, repaint, num_visits = state
         # q(x_t | x_t'), the forward process from the next level up to this one.
         ratio = now.signal_rate / after.signal_rate
@@ -195,7 +197,9 @@ class RePaint(Sampler):
         # The last step ends in the clean sample, and from there nothing goes back.
         repeats = ops.where(after.noise_rate == 0, 1, num_visits)
 
-        def visit(count: Any, noisy: Any, clean: Any, index: Any) -> tuple[Any, Any, Any, Any]:
+        def visit(
+            count: Any, noisy: Tensor, clean: Tensor, index: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             noisier = ratio * noisy + added * step_noise(noisy, seed, index)
             noisy = ops.where(count == 0, noisy, noisier)
             noise = step_noise(noisy, seed, index + 1)
@@ -211,7 +215,7 @@ class RePaint(Sampler):
         return noisy, clean, (seed, index, kept, repaint, num_visits)
 
 
-def _mask(mask: Any, given: np.ndarray, images: np.ndarray) -> np.ndarray:
+def _mask(mask: Array, given: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Returns booleans `(num_images, height, width, 1)` for pictures `given` in another size."""
     mask = check_finite(mask, "mask")
     if mask.dtype != bool:

@@ -5,6 +5,7 @@ from statistics import NormalDist
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen.typing import Array
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 _OPPOSITE = 1e-6
 
 
-def lerp(t: Any, v1: Any, v2: Any) -> np.ndarray:
+def lerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
     """Interpolates linearly: a straight line from `v1` to `v2`.
 
     ```
@@ -35,8 +36,8 @@ def lerp(t: Any, v1: Any, v2: Any) -> np.ndarray:
         A float32 array of the shape of `v1`. `t=0` gives `v1` and `t=1` gives `v2` exactly.
 
     Raises:
-        ValueError: An argument has NaN or infinity in it, `t` is outside of 0 to 1, or the shapes
-            do not fit.
+        ValueError: If an argument has NaN or infinity in it, `t` is outside of 0 to 1, or the
+            shapes do not fit.
 
     Example:
         ```python
@@ -51,7 +52,7 @@ def lerp(t: Any, v1: Any, v2: Any) -> np.ndarray:
     return ((1 - t) * rows1 + t * rows2).reshape(v1.shape).astype("float32")
 
 
-def slerp(t: Any, v1: Any, v2: Any) -> np.ndarray:
+def slerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
     """Interpolates spherically: the direction turns at a constant speed along a great circle.
 
     With the angle `w` between `v1` and `v2`, and their directions `u1` and `u2`,
@@ -84,8 +85,8 @@ def slerp(t: Any, v1: Any, v2: Any) -> np.ndarray:
         `slerp(t, v1, v2)` equals `slerp(1 - t, v2, v1)`.
 
     Raises:
-        ValueError: An argument has NaN or infinity in it, `t` is outside of 0 to 1, or the shapes
-            do not fit.
+        ValueError: If an argument has NaN or infinity in it, `t` is outside of 0 to 1, or the
+            shapes do not fit.
 
     Example:
         ```python
@@ -122,7 +123,7 @@ def slerp(t: Any, v1: Any, v2: Any) -> np.ndarray:
 
 
 def walk(
-    points: Any,
+    points: Array,
     num_frames: int,
     *,
     interpolation: Callable[[Any, Any, Any], Any] = slerp,
@@ -148,7 +149,7 @@ def walk(
         between points.
 
     Raises:
-        ValueError: There are fewer than two points or frames, or NaN in a point.
+        ValueError: If there are fewer than two points or frames, or NaN in a point.
 
     Example:
         ```python
@@ -197,7 +198,7 @@ def latent_grid(size: int = 30, *, limit: float | None = 1.0) -> np.ndarray:
         A float32 array of shape `(size * size, 2)`: x and y.
 
     Raises:
-        ValueError: `size` is no integer of at least two, or `limit` is not positive.
+        ValueError: If `size` is no integer of at least two, or `limit` is not positive.
 
     Example:
         ```python
@@ -220,56 +221,57 @@ def latent_grid(size: int = 30, *, limit: float | None = 1.0) -> np.ndarray:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype("float32")
 
 
-def concept_vector(latents: Any, has_concept: Any) -> np.ndarray:
-    """Finds the direction of a concept: how latents with it differ from those without, on average.
+def attribute_vector(latents: Array, has_attribute: Array) -> np.ndarray:
+    """Finds how latents of pictures with an attribute differ from those without, on average.
 
     ```
-    concept = mean(latents with the concept) - mean(latents without it)
+    vector = mean(latents with the attribute) - mean(latents without it)
     ```
 
-    Adding the vector to a latent adds the concept to its picture: the form of a four, a smile.
+    Adding the vector to a latent adds the attribute to its picture: the form of a four, a smile.
+    Another name is concept vector.
 
     Args:
-        latents: Encoded pictures, of shape `(pictures, ...)`.
-        has_concept: Booleans of shape `(pictures,)`, such as `labels == 4`. Both values occur.
+        latents: Encoded pictures, of shape `(num_images, ...)`.
+        has_attribute: Booleans of shape `(num_images,)`, such as `labels == 4`. Both values occur.
 
     Returns:
         A float32 array of the shape of one latent.
 
     Raises:
-        ValueError: There is NaN in the latents, the shapes do not fit, or no picture is with the
-            concept, or none without.
+        ValueError: If there is NaN in the latents, the shapes do not fit, or no picture is with the
+            attribute, or none without.
 
     Example:
         ```python
         import imagegen
 
         latents = [[0.0, 1.0], [0.0, 3.0], [5.0, 2.0]]
-        concept = imagegen.concept_vector(latents, [False, False, True])
-        assert concept.tolist() == [5.0, 0.0]
+        vector = imagegen.attribute_vector(latents, [False, False, True])
+        assert vector.tolist() == [5.0, 0.0]
         ```
 
     Reference:
         Tom White, "Sampling generative networks", 2016, section 3 (attribute vectors).
     """
     latents = check_finite(keras.ops.convert_to_numpy(latents), "latents").astype("float64")
-    has_concept = check_rank(np.asarray(has_concept), "has_concept", 1, "(pictures,)")
-    if has_concept.dtype != bool or latents.shape[:1] != has_concept.shape:
+    has_attribute = check_rank(np.asarray(has_attribute), "has_attribute", 1, "(num_images,)")
+    if has_attribute.dtype != bool or latents.shape[:1] != has_attribute.shape:
         raise ValueError(
-            "`has_concept` must hold one boolean for each of `latents`. "
-            f"Received: {has_concept.dtype} of shape {has_concept.shape}, "
+            "`has_attribute` must hold one boolean for each of `latents`. "
+            f"Received: {has_attribute.dtype} of shape {has_attribute.shape}, "
             f"latents of shape {latents.shape}"
         )
-    if has_concept.all() or not has_concept.any():
+    if has_attribute.all() or not has_attribute.any():
         raise ValueError(
-            "`has_concept` must be true for some latents and false for others. "
-            f"Received: {has_concept.sum()} true of {len(has_concept)}"
+            "`has_attribute` must be true for some latents and false for others. "
+            f"Received: {has_attribute.sum()} true of {len(has_attribute)}"
         )
-    difference = latents[has_concept].mean(axis=0) - latents[~has_concept].mean(axis=0)
+    difference = latents[has_attribute].mean(axis=0) - latents[~has_attribute].mean(axis=0)
     return difference.astype("float32")
 
 
-def _pair(v1: Any, v2: Any) -> tuple[np.ndarray, np.ndarray]:
+def _pair(v1: Array, v2: Array) -> tuple[np.ndarray, np.ndarray]:
     v1 = check_finite(keras.ops.convert_to_numpy(v1), "v1").astype("float64")
     v2 = check_finite(keras.ops.convert_to_numpy(v2), "v2").astype("float64")
     if v1.shape != v2.shape or v1.ndim == 0 or v1.size == 0:
@@ -280,7 +282,7 @@ def _pair(v1: Any, v2: Any) -> tuple[np.ndarray, np.ndarray]:
     return v1, v2
 
 
-def _rows(t: Any, v1: np.ndarray, v2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(t: Array, v1: np.ndarray, v2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns `t` as a column, and the vectors as the rows of a matrix each."""
     num_rows = 1 if v1.ndim == 1 else len(v1)
     t = check_finite(keras.ops.convert_to_numpy(t), "t").astype("float64")

@@ -8,13 +8,14 @@ from imagegen.editing import checked_picture, checked_pictures
 from imagegen.generation import ImageGenerator, last_of
 from imagegen.interpolation import slerp, walk
 from imagegen.samplers import DDIM, Denoise, Level, Sampler, levels
+from imagegen.typing import Images, State, Tensor
 
 import numpy as np
 from keras import ops
 
 
 def ddim_inversion(
-    model: ImageGenerator, images: Any, *, num_steps: int = 100, num_iterations: int = 3
+    model: ImageGenerator, images: Images, *, num_steps: int = 100, num_iterations: int = 3
 ) -> np.ndarray:
     r"""Finds the noise from which the deterministic sampler makes given pictures.
 
@@ -72,7 +73,12 @@ def ddim_inversion(
 
 
 def interpolate_images(
-    model: ImageGenerator, image1: Any, image2: Any, num_frames: int = 12, *, num_steps: int = 100
+    model: ImageGenerator,
+    image1: Images,
+    image2: Images,
+    num_frames: int = 12,
+    *,
+    num_steps: int = 100,
 ) -> np.ndarray:
     """Goes from one picture to another through pictures.
 
@@ -137,9 +143,9 @@ class InverseDDIM(Sampler):
     num_iterations: int
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
-        def improve(_: Any, estimates: tuple[Any, Any]) -> tuple[Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        def improve(_: Any, estimates: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
             noisier, _ = estimates
             clean = denoise(noisier, after.time)
             noise = (noisier - after.signal_rate * clean) / after.noise_rate

@@ -7,10 +7,12 @@ from typing import Any, Self
 from imagegen import presets
 from imagegen.conditioning import Conditions
 from imagegen.diffusion import DiffusionModel
-from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.generation import ImageGenerator
 from imagegen.guidance import Autoguidance
 from imagegen.images import to_uint8
+from imagegen.sampling import Prompts, SamplingOptions
 from imagegen.schedules import Schedule
+from imagegen.typing import Array, Config, Images, Tensor
 from imagegen.vae import VAE
 
 import keras
@@ -149,7 +151,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         return self.model.condition_shapes
 
     @property
-    def variables_read(self) -> Sequence[Any]:
+    def variables_read(self) -> Sequence[keras.Variable]:
         """Every variable that `denoise` reads."""
         return self.model.variables_read
 
@@ -162,7 +164,9 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         """Those of `model`."""
         return self.model.formulas()
 
-    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
+    def denoise(
+        self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Returns the clean latents that `model` sees in noisy ones.
 
         Args:
@@ -190,7 +194,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         """
         return self.model.encode_prompts(prompts)
 
-    def to_samples(self, images: Any) -> np.ndarray:
+    def to_samples(self, images: Images) -> np.ndarray:
         """Turns pictures into normalized latents.
 
         Args:
@@ -207,7 +211,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         latents, _ = self.autoencoder.encode(images)
         return self.model.to_samples(latents)
 
-    def to_images(self, samples: Any) -> np.ndarray:
+    def to_images(self, samples: Array) -> np.ndarray:
         """Turns normalized latents into pictures.
 
         Args:
@@ -231,7 +235,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
                 "call `model.normalizer.adapt(latents)`. Received: mean 0, variance 1"
             )
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -240,7 +244,7 @@ class LatentDiffusion(ImageGenerator, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
         parts = {
             key: keras.saving.deserialize_keras_object(config[key], custom_objects)
             for key in ("model", "autoencoder")

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from imagegen._checks import check_integer, check_number
+from imagegen.typing import Config, Tensor
 
 import keras
 from keras import ops
@@ -44,7 +45,7 @@ class LatentSampler(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(self, mean: Any, log_variance: Any) -> Any:
+    def call(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Returns one sample a row.
 
         Args:
@@ -62,7 +63,7 @@ class LatentSampler(keras.layers.Layer):
     def compute_output_shape(self, mean_shape: Any, log_variance_shape: Any = None) -> Any:
         return mean_shape
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return {**super().get_config(), "seed": self.seed}
 
 
@@ -91,7 +92,7 @@ class SubPixelConv2DTranspose(keras.layers.Conv2DTranspose):
             to be `"channels_last"` and `output_padding` `None`.
 
     Raises:
-        ValueError: When an argument asks for another function than the one above.
+        ValueError: If an argument asks for another function than the one above.
 
     Example:
         ```python
@@ -138,7 +139,7 @@ class SubPixelConv2DTranspose(keras.layers.Conv2DTranspose):
                     f"Received: {name}={received!r}"
                 )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns `inputs` at twice the height and width.
 
         Args:
@@ -210,17 +211,17 @@ class SinusoidalEmbedding(keras.layers.Layer):
     def __init__(self, dim: int, *, max_frequency: float = 1000.0, **kwargs: Any):
         # bfloat16 rounds a rate to 1/256, which is hundreds of turns at the highest frequency.
         super().__init__(**{"dtype": "float32"} | kwargs)
-        self.dim = check_integer(dim, "dim", minimum=2)
+        self.dim: int = check_integer(dim, "dim", minimum=2)
         if dim % 2:
             raise ValueError(f"`dim` must be even. Received: dim={dim}")
-        self.max_frequency = check_number(max_frequency, "max_frequency", minimum=1)
+        self.max_frequency: float = check_number(max_frequency, "max_frequency", minimum=1)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         frequencies = self.max_frequency ** ops.linspace(0.0, 1.0, self.dim // 2)
         angles = 2 * math.pi * inputs * frequencies
         return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return super().get_config() | {"dim": self.dim, "max_frequency": self.max_frequency}
 
 
@@ -267,9 +268,9 @@ class LogSNREmbedding(keras.layers.Layer):
     def __init__(self, *, limit: float = 15.0, **kwargs: Any):
         # bfloat16 rounds every rate above 0.998 to 1.
         super().__init__(**{"dtype": "float32"} | kwargs)
-        self.limit = check_number(limit, "limit", minimum=1e-3)
+        self.limit: float = check_number(limit, "limit", minimum=1e-3)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         # (1 - n)(1 + n), because 1 - n^2 cancels near 1. A rate may be a rounding error above 1.
         signal = ops.maximum((1 - inputs) * (1 + inputs), 1e-30)
         log_snr = ops.log(signal) - 2 * ops.log(ops.maximum(inputs, 1e-30))
@@ -278,7 +279,7 @@ class LogSNREmbedding(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return super().get_config() | {"limit": self.limit}
 
 
@@ -319,7 +320,7 @@ class DepthToSpace(keras.layers.Layer):
 
     def __init__(self, factor: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.factor = check_integer(factor, "factor", minimum=1)
+        self.factor: int = check_integer(factor, "factor", minimum=1)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: Any) -> None:
@@ -329,7 +330,7 @@ class DepthToSpace(keras.layers.Layer):
                 f"factor. Received: inputs of shape {tuple(input_shape)}"
             )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         _, height, width, depth = ops.shape(inputs)
         factor, channels = self.factor, depth // self.factor**2
         x = ops.reshape(inputs, (-1, height, width, factor, factor * channels))
@@ -341,7 +342,7 @@ class DepthToSpace(keras.layers.Layer):
         height, width = (side and side * self.factor for side in (height, width))
         return batch, height, width, depth // self.factor**2
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return super().get_config() | {"factor": self.factor}
 
 
@@ -375,6 +376,6 @@ class PositionEmbedding(keras.layers.Layer):
             shape=input_shape[1:], initializer="zeros", name="positions"
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns the sum, of the shape `(batch, height, width, channels)` of the inputs."""
         return inputs + self.positions

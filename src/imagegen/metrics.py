@@ -1,4 +1,4 @@
-"""Metrics: how far generated samples are from real ones, and how well a VAE describes pictures.
+"""Metrics: how far generated samples are from real ones, in what way, and how varied they are.
 
 All of it is arithmetic on NumPy arrays, in double precision. `imagegen.features` has the features.
 """
@@ -6,6 +6,8 @@ All of it is arithmetic on NumPy arrays, in double precision. `imagegen.features
 from typing import Any, NamedTuple
 
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen.neighbors import nearest_neighbors
+from imagegen.typing import Array
 
 import numpy as np
 
@@ -13,8 +15,6 @@ import numpy as np
 _CHUNK_VALUES = 1 << 22
 # More than the share of two squared lengths by which rounding moves a squared distance.
 _ROUNDING = 1e-12
-# As Keras clips probabilities: a value of a picture costs at most 16.1 nats, never infinity.
-_SMALLEST_PROBABILITY = 1e-7
 
 
 class KernelInceptionDistance(NamedTuple):
@@ -38,28 +38,6 @@ class KernelInceptionDistance(NamedTuple):
     standard_error: float
 
 
-class Neighbors(NamedTuple):
-    """Nearest neighbours, the nearest first.
-
-    Attributes:
-        indices: Which training samples they are: int64, `(num_samples, num_neighbors)`.
-        distances: How far they are: float64, of the same shape.
-
-    Example:
-        ```python
-        import imagegen
-        import numpy as np
-
-        samples = np.random.default_rng(0).standard_normal((10, 4))
-        indices, distances = imagegen.nearest_neighbors(samples[:3], samples)
-        assert indices[:, 0].tolist() == [0, 1, 2]
-        ```
-    """
-
-    indices: np.ndarray
-    distances: np.ndarray
-
-
 class PrecisionAndRecall(NamedTuple):
     """How good and how varied generated samples are, two shares from 0 to 1.
 
@@ -81,34 +59,9 @@ class PrecisionAndRecall(NamedTuple):
     recall: float
 
 
-class NegativeELBO(NamedTuple):
-    """What a VAE needs to describe a picture, a mean over pictures.
-
-    Attributes:
-        nats: The negative evidence lower bound, which is the sum of the next two.
-        reconstruction: What the decoded pictures miss, in nats.
-        kl: What the latents hold, in nats.
-        bits_per_dimension: `nats` as bits, for each value of a picture.
-
-    Example:
-        ```python
-        import imagegen
-
-        vae = imagegen.VAE.from_preset("digits-2d")
-        bound = imagegen.negative_elbo(vae, imagegen.datasets.digits("mnist-sample").images[:10])
-        assert abs(bound.nats - bound.reconstruction - bound.kl) < 0.01
-        ```
-    """
-
-    nats: float
-    reconstruction: float
-    kl: float
-    bits_per_dimension: float
-
-
 def sliced_wasserstein_distance(
-    samples1: Any,
-    samples2: Any,
+    samples: Array,
+    reference_samples: Array,
     *,
     num_directions: int = 256,
     order: float = 2,
@@ -124,8 +77,8 @@ def sliced_wasserstein_distance(
     integral is exact, also between sets of different sizes.
 
     Args:
-        samples1: Points of shape `(num_samples, num_dimensions)`, of any range.
-        samples2: Points to compare with, of the same number of dimensions, as many or not.
+        samples: Points of shape `(num_samples, num_dimensions)`, of any range.
+        reference_samples: Points to compare with, of the same number of dimensions, as many or not.
         num_directions: Number $K$ of random directions, at least 1. In one dimension one is enough.
         order: The power $p$ of a move's cost, at least 1.
         seed: Number from which the directions are drawn, at least 0. Compare distances that were
@@ -135,7 +88,7 @@ def sliced_wasserstein_distance(
         The distance, in the unit of the points: 0 for equal sets.
 
     Raises:
-        ValueError: When a set is empty, of another shape, or holds NaN or infinity, or an option
+        ValueError: If a set is empty, of another shape, or holds NaN or infinity, or an option
             is outside its range.
 
     Example:
@@ -152,7 +105,7 @@ def sliced_wasserstein_distance(
     Reference:
         [Bonneel et al., 2015](https://doi.org/10.1007/s10851-014-0506-3), section 2.
     """
-    points1, points2 = _check_pair(samples1, samples2, "samples1", "samples2", "num_dimensions")
+    points1, points2 = _check_pair(samples, reference_samples, "samples", "num_dimensions")
     num_directions = check_integer(num_directions, "num_directions", minimum=1)
     order = check_number(order, "order", minimum=1)
     random = np.random.default_rng(check_integer(seed, "seed", minimum=0))
@@ -177,7 +130,9 @@ def sliced_wasserstein_distance(
     return float(largest * np.mean(costs) ** (1 / order))
 
 
-def kernel_inception_distance(features1: Any, features2: Any) -> KernelInceptionDistance:
+def kernel_inception_distance(
+    features: Array, reference_features: Array
+) -> KernelInceptionDistance:
     r"""Measures how far two sets of features are apart, without bias.
 
     $$\mathrm{KID} = \frac{1}{m (m-1)} \sum_{i \ne j} k(x_i, x_j)
@@ -191,14 +146,14 @@ def kernel_inception_distance(features1: Any, features2: Any) -> KernelInception
     distributions are equal it is too large, by a factor of up to $\sqrt 2$.
 
     Args:
-        features1: Features of shape `(num_samples, num_features)`, of 3 samples or more.
-        features2: Features to compare with, of as many samples or not.
+        features: Features of shape `(num_samples, num_features)`, of 3 samples or more.
+        reference_features: Features to compare with, of as many samples or not.
 
     Returns:
         `KernelInceptionDistance(distance, standard_error)`.
 
     Raises:
-        ValueError: When a set is too small, of another shape, or holds NaN or infinity.
+        ValueError: If a set is too small, of another shape, or holds NaN or infinity.
 
     Example:
         ```python
@@ -215,7 +170,7 @@ def kernel_inception_distance(features1: Any, features2: Any) -> KernelInception
         [Binkowski et al., 2018](https://arxiv.org/abs/1801.01401), section 4, with the unbiased
         estimate of [Gretton et al., 2012](https://jmlr.org/papers/v13/gretton12a.html), equation 3.
     """
-    x, y = _check_pair(features1, features2, "features1", "features2", "num_features", minimum=3)
+    x, y = _check_pair(features, reference_features, "features", "num_features", minimum=3)
     within_x, within_y = (_kernel_sums(z, z) - (np.mean(z**2, axis=1) + 1) ** 3 for z in (x, y))
     across_x, across_y = _kernel_sums(x, y), _kernel_sums(y, x)
     distance = (
@@ -233,7 +188,7 @@ def kernel_inception_distance(features1: Any, features2: Any) -> KernelInception
     return KernelInceptionDistance(float(distance), float(np.sqrt(variance)))
 
 
-def frechet_inception_distance(features1: Any, features2: Any) -> float:
+def frechet_inception_distance(features: Array, reference_features: Array) -> float:
     r"""Measures how far two sets of features are apart, taking both for normal distributions.
 
     $$\mathrm{FID} = \lVert \mu_1 - \mu_2 \rVert^2 + \operatorname{tr} \left( \Sigma_1 + \Sigma_2
@@ -243,14 +198,14 @@ def frechet_inception_distance(features1: Any, features2: Any) -> float:
     So compare equal numbers of samples, many times as many as there are features.
 
     Args:
-        features1: Features of shape `(num_samples, num_features)`, of 2 samples or more.
-        features2: Features to compare with, of as many samples or not.
+        features: Features of shape `(num_samples, num_features)`, of 2 samples or more.
+        reference_features: Features to compare with, of as many samples or not.
 
     Returns:
         The square of the distance of Fréchet, at least 0.
 
     Raises:
-        ValueError: When a set is too small, of another shape, or holds NaN or infinity.
+        ValueError: If a set is too small, of another shape, or holds NaN or infinity.
 
     Example:
         ```python
@@ -266,7 +221,7 @@ def frechet_inception_distance(features1: Any, features2: Any) -> float:
     Reference:
         [Heusel et al., 2017](https://arxiv.org/abs/1706.08500), equation 6.
     """
-    x, y = _check_pair(features1, features2, "features1", "features2", "num_features", minimum=2)
+    x, y = _check_pair(features, reference_features, "features", "num_features", minimum=2)
     means = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2)
     # Each covariance is R^T R. The trace of (R1^T R1 R2^T R2)^1/2 is the sum of the singular values
     # of R1 R2^T: real and not negative, also where there are more features than samples.
@@ -279,7 +234,7 @@ def frechet_inception_distance(features1: Any, features2: Any) -> float:
 
 
 def precision_and_recall(
-    generated_features: Any, real_features: Any, *, num_neighbors: int = 3
+    features: Array, reference_features: Array, *, num_neighbors: int = 3
 ) -> PrecisionAndRecall:
     r"""Measures how good generated samples are, and apart from that how varied.
 
@@ -296,15 +251,15 @@ def precision_and_recall(
     equal numbers of samples. A single outlier has a large ball, which covers too much.
 
     Args:
-        generated_features: Features of shape `(num_samples, num_features)`.
-        real_features: Features to compare with, of as many samples or not.
+        features: Features of what is generated, `(num_samples, num_features)`.
+        reference_features: Features of real samples, as many or not.
         num_neighbors: The number $k$, from 1 to one less than the samples of the smaller set.
 
     Returns:
         `PrecisionAndRecall(precision, recall)`.
 
     Raises:
-        ValueError: When a set is too small, of another shape, or holds NaN or infinity, or
+        ValueError: If a set is too small, of another shape, or holds NaN or infinity, or
             `num_neighbors` is out of range.
 
     Example:
@@ -323,9 +278,8 @@ def precision_and_recall(
     Reference:
         [Kynkäänniemi et al., 2019](https://arxiv.org/abs/1904.06991), equations 1 and 2.
     """
-    names = "generated_features", "real_features"
     generated, real = _check_pair(
-        generated_features, real_features, *names, "num_features", minimum=2
+        features, reference_features, "features", "num_features", minimum=2
     )
     check_integer(
         num_neighbors, "num_neighbors", minimum=1, maximum=min(len(generated), len(real)) - 1
@@ -341,150 +295,14 @@ def precision_and_recall(
     )
 
 
-def nearest_neighbors(samples: Any, training_samples: Any, *, num_neighbors: int = 1) -> Neighbors:
-    r"""Finds the training samples that are nearest to given ones.
-
-    A distance near 0 means a copy. How near is near, held-out samples tell, which no model can
-    have learnt by heart.
-
-    $$d(x, y) = \sqrt{\textstyle\sum_i (x_i - y_i)^2}$$
-
-    over all values of a sample. Divided by the square root of their number, it is the root mean
-    square difference of two values.
-
-    Args:
-        samples: Pictures `(num_samples, height, width, channels)`, or features
-            `(num_samples, num_features)`.
-        training_samples: The samples to search, of the same kind and shape but for their number.
-        num_neighbors: How many to find for each sample, from 1 to the number of training samples.
-
-    Returns:
-        `Neighbors(indices, distances)`, int64 and float64 of shape `(num_samples, num_neighbors)`,
-        the nearest first.
-
-    Raises:
-        ValueError: When the two sets don't match, a value is NaN or infinite, or `num_neighbors` is
-            out of range.
-
-    Example:
-        ```python
-        import numpy as np
-        from imagegen import nearest_neighbors
-
-        training = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype="uint8")
-        indices, distances = nearest_neighbors(training[[3, 7]], training)
-        assert indices.tolist() == [[3], [7]]
-        assert not distances.any()
-        ```
-    """
-    x, y = check_finite(samples, "samples"), check_finite(training_samples, "training_samples")
-    for name, array in (("samples", x), ("training_samples", y)):
-        if array.ndim < 2 or 0 in array.shape:
-            raise ValueError(
-                f"`{name}` must have the shape (num_samples, ...) and not be empty. "
-                f"Received: shape {array.shape}"
-            )
-    if x.shape[1:] != y.shape[1:] or (x.dtype == np.uint8) != (y.dtype == np.uint8):
-        raise ValueError(
-            "`samples` and `training_samples` must have one shape and kind of values. "
-            f"Received: {x.dtype} of shape {x.shape} and {y.dtype} of shape {y.shape}"
-        )
-    check_integer(num_neighbors, "num_neighbors", minimum=1, maximum=len(y))
-    x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
-    parts = [_nearest(x[rows], y, num_neighbors) for rows in _slices(x)]
-    return Neighbors(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def negative_elbo(vae: Any, images: Any, *, num_draws: int = 1, seed: int = 0) -> NegativeELBO:
-    r"""Measures how well a variational autoencoder describes pictures: the lower, the better.
-
-    $$-\mathrm{ELBO} = \mathbb{E}_{q(z | x)} \Big[ -\sum_i x_i \log \hat x_i(z)
-    + (1 - x_i) \log \left(1 - \hat x_i(z)\right) \Big]
-    + \mathrm{KL} \left( q(z | x) \,\Vert\, \mathcal{N}(0, 1) \right)$$
-
-    A grey level $x_i$ from 0 to 1 is taken as the probability of white, as in training. So grey
-    pixels cost something however well they are decoded, and figures compare only with those that
-    were measured in this way.
-
-    Args:
-        vae: An `imagegen.VAE`.
-        images: Images of shape `(num_images, height, width, channels)`, uint8 from 0 to 255 or
-            floats from 0 to 1, that the VAE was not trained on.
-        num_draws: How many latents are drawn for each image, at least 1.
-        seed: Number from which they are drawn, at least 0.
-
-    Returns:
-        `NegativeELBO(nats, reconstruction, kl, bits_per_dimension)`.
-
-    Raises:
-        ValueError: When the images have another shape or range, or hold NaN, or an option is out of
-            range.
-
-    Example:
-        ```python
-        from imagegen import VAE, datasets, negative_elbo
-
-        images = datasets.digits("mnist-sample", split="test").images[:100]
-        bound = negative_elbo(VAE.from_preset("digits-2d"), images)
-        assert bound.nats == bound.reconstruction + bound.kl
-        ```
-
-    Reference:
-        [Kingma and Welling, 2013](https://arxiv.org/abs/1312.6114), equation 3 and appendix B.
-    """
-    num_draws = check_integer(num_draws, "num_draws", minimum=1)
-    random = np.random.default_rng(check_integer(seed, "seed", minimum=0))
-    mean, log_variance = (part.astype("float64") for part in vae.encode(images))
-    kl = float(np.sum(mean**2 + np.exp(log_variance) - 1 - log_variance) / 2 / len(mean))
-    images = np.asarray(images)
-    total = 0.0
-    for _ in range(num_draws):
-        noise = random.standard_normal(mean.shape)
-        decoded = vae.decode(mean + np.exp(log_variance / 2) * noise)
-        for rows in _slices(images.reshape(len(images), -1)):
-            white = images[rows] / 255.0 if images.dtype == np.uint8 else images[rows]
-            probabilities = decoded[rows].astype("float64")
-            probabilities = probabilities.clip(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
-            total -= np.sum(white * np.log(probabilities))
-            total -= np.sum((1 - white) * np.log1p(-probabilities))
-    reconstruction = float(total / num_draws / len(images))
-    nats = reconstruction + kl
-    bits_per_dimension = float(nats / np.log(2) / images[0].size)
-    return NegativeELBO(nats, reconstruction, kl, bits_per_dimension)
-
-
 def _kernel_sums(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The sum of the cubic kernel between each row of `x` and all rows of `y`."""
+    # scikit-learn's kernel would hold all pairs at once: 800 MB for two sets of 10,000.
     sums = [
         sum(((x[rows] @ y[others].T / x.shape[1] + 1) ** 3).sum(axis=1) for others in _slices(y))
         for rows in _slices(x)
     ]
     return np.concatenate(sums)
-
-
-def _nearest(x: np.ndarray, y: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The indices and distances of the `count` rows of `y` that are nearest to each row of `x`."""
-    # Expanded squares lose the digits of a small difference, the more the farther all is from 0.
-    middle = y.mean(axis=0, dtype="float64")
-    x = x - middle
-    squares, indices = np.full((len(x), count), np.inf), np.zeros((len(x), count), "int64")
-    for rows in _slices(y):
-        part = y[rows] - middle
-        differences = np.sum(x**2, axis=1)[:, None] - 2 * x @ part.T + np.sum(part**2, axis=1)
-        squares = np.concatenate([squares, differences], axis=1)
-        numbers = np.arange(len(y))[rows]
-        indices = np.concatenate([indices, np.tile(numbers, (len(x), 1))], axis=1)
-        order = np.argsort(squares, axis=1, kind="stable")[:, :count]
-        squares, indices = (np.take_along_axis(array, order, 1) for array in (squares, indices))
-    # So those that were found are measured again.
-    distances = np.stack(
-        [
-            np.linalg.norm(sample - (y[found] - middle), axis=1)
-            for sample, found in zip(x, indices, strict=True)
-        ]
-    )
-    order = np.argsort(distances, axis=1, kind="stable")
-    return np.take_along_axis(indices, order, 1), np.take_along_axis(distances, order, 1)
 
 
 def _share_covered(samples: np.ndarray, centers: np.ndarray, radii: np.ndarray) -> float:
@@ -510,21 +328,21 @@ def _slices(array: np.ndarray) -> list[slice]:
 
 
 def _check_pair(
-    array1: Any, array2: Any, name1: str, name2: str, columns: str, *, minimum: int = 1
+    array: Any, reference: Any, name: str, columns: str, *, minimum: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns two float64 arrays of shape (num_samples, columns), or raises."""
-    checked = []
-    for array, name in ((array1, name1), (array2, name2)):
-        array = check_rank(check_finite(array, name), name, 2, f"(num_samples, {columns})")
-        if len(array) < minimum or array.shape[1] == 0:
+    checked, names = [], (name, f"reference_{name}")
+    for values, called in zip((array, reference), names, strict=True):
+        rows = check_rank(check_finite(values, called), called, 2, f"(num_samples, {columns})")
+        if len(rows) < minimum or rows.shape[1] == 0:
             raise ValueError(
-                f"`{name}` must hold at least {minimum} samples, of at least 1 value each. "
-                f"Received: shape {array.shape}"
+                f"`{called}` must hold at least {minimum} samples, of at least 1 value each. "
+                f"Received: shape {rows.shape}"
             )
-        checked.append(array.astype("float64"))
+        checked.append(rows.astype("float64"))
     if checked[0].shape[1] != checked[1].shape[1]:
         raise ValueError(
-            f"`{name1}` and `{name2}` must have the same {columns}. "
+            f"`{names[0]}` and `{names[1]}` must have the same {columns}. "
             f"Received: shapes {checked[0].shape} and {checked[1].shape}"
         )
     return checked[0], checked[1]

@@ -5,10 +5,10 @@ variance is preserved.
 """
 
 import dataclasses
-from typing import Any
 
 from imagegen._checks import check_number
 from imagegen.schedules import Configured
+from imagegen.typing import Tensor
 
 import keras
 from keras import ops
@@ -37,7 +37,9 @@ class Prediction(Configured):
         ```
     """
 
-    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def target(
+        self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         """Returns what the network should predict for `signal_rates * clean + noise_rates * noise`.
 
         Args:
@@ -51,7 +53,7 @@ class Prediction(Configured):
         """
         raise NotImplementedError
 
-    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+    def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         """Returns how many times an error of the output is magnified in the clean sample.
 
         Args:
@@ -63,7 +65,9 @@ class Prediction(Configured):
         """
         raise NotImplementedError
 
-    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def denoised(
+        self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         """Returns the clean samples, given noisy ones and the network's output for them.
 
         Args:
@@ -103,13 +107,17 @@ class NoisePrediction(Prediction):
         2020, section 3.2.
     """
 
-    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def target(
+        self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return noise
 
-    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+    def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return noise_rates / signal_rates
 
-    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def denoised(
+        self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return (noisy - noise_rates * output) / signal_rates
 
 
@@ -131,13 +139,17 @@ class ImagePrediction(Prediction):
         ```
     """
 
-    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def target(
+        self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return clean
 
-    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+    def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return ops.ones_like(noise_rates)
 
-    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def denoised(
+        self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return output
 
 
@@ -167,13 +179,17 @@ class VelocityPrediction(Prediction):
         Models](https://arxiv.org/abs/2202.00512), 2022, section 4.
     """
 
-    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def target(
+        self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return signal_rates * noise - noise_rates * clean
 
-    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+    def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return noise_rates / (signal_rates**2 + noise_rates**2)
 
-    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def denoised(
+        self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         power = signal_rates**2 + noise_rates**2
         return (signal_rates * noisy - noise_rates * output) / power
 
@@ -201,13 +217,17 @@ class FlowPrediction(Prediction):
         Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, equation 1.
     """
 
-    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def target(
+        self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return noise - clean
 
-    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+    def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return noise_rates / (signal_rates + noise_rates)
 
-    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def denoised(
+        self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         return (noisy - noise_rates * output) / (signal_rates + noise_rates)
 
 
@@ -249,18 +269,22 @@ class EDMPrediction(Prediction):
     def __post_init__(self) -> None:
         check_number(self.data_deviation, "data_deviation", minimum=1e-6)
 
-    def target(self, clean: Any, noise: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def target(
+        self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         skip, out = self._coefficients(noise_rates / signal_rates)
         return (clean - skip * (clean + noise_rates / signal_rates * noise)) / out
 
-    def gain(self, noise_rates: Any, signal_rates: Any) -> Any:
+    def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return self._coefficients(noise_rates / signal_rates)[1]
 
-    def denoised(self, noisy: Any, output: Any, noise_rates: Any, signal_rates: Any) -> Any:
+    def denoised(
+        self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
+    ) -> Tensor:
         skip, out = self._coefficients(noise_rates / signal_rates)
         return skip * noisy / signal_rates + out * output
 
-    def _coefficients(self, sigma: Any) -> tuple[Any, Any]:
+    def _coefficients(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         power = sigma**2 + self.data_deviation**2
         return self.data_deviation**2 / power, sigma * self.data_deviation / power**0.5
 
@@ -282,7 +306,7 @@ class Weighting(Configured):
         ```
     """
 
-    def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
+    def __call__(self, prediction: Prediction, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         """Returns the weight of the loss on the network's output.
 
         Args:
@@ -312,7 +336,7 @@ class PlainWeighting(Weighting):
         ```
     """
 
-    def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
+    def __call__(self, prediction: Prediction, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return ops.ones_like(noise_rates)
 
 
@@ -352,6 +376,6 @@ class MinSNRWeighting(Weighting):
     def __post_init__(self) -> None:
         check_number(self.gamma, "gamma", minimum=1e-6)
 
-    def __call__(self, prediction: Prediction, noise_rates: Any, signal_rates: Any) -> Any:
+    def __call__(self, prediction: Prediction, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         snr = signal_rates**2 / ops.maximum(noise_rates**2, 1e-12)
         return ops.minimum(snr, self.gamma) * prediction.gain(noise_rates, signal_rates) ** 2

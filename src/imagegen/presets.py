@@ -49,7 +49,7 @@ class Preset:
         ```python
         import imagegen
 
-        preset = imagegen.list_presets()["digits-2d"]
+        preset = imagegen.preset_info("digits-2d")
         print(preset.description, preset.metrics)
         ```
     """
@@ -66,21 +66,50 @@ class Preset:
     file: str = ""
 
 
-@cache
-def list_presets() -> dict[str, Preset]:
+def list_presets() -> list[str]:
     """Lists the trained models that come with the package.
 
     Returns:
-        What is known about each preset, by name.
+        Their names, in alphabetical order.
 
     Example:
         ```python
         import imagegen
 
-        for name, preset in imagegen.list_presets().items():
-            print(name, preset.description)
+        for name in imagegen.list_presets():
+            print(name, imagegen.preset_info(name).description)
         ```
     """
+    return list(_presets())
+
+
+def preset_info(name: str) -> Preset:
+    """Says what the package knows about a trained model.
+
+    Args:
+        name: A name that `list_presets` gives.
+
+    Returns:
+        What the model makes, what it was trained on, what was measured, and where its file is.
+
+    Raises:
+        ValueError: If there is no preset of that name.
+
+    Example:
+        ```python
+        import imagegen
+
+        print(imagegen.preset_info("digits-2d").metrics)
+        ```
+    """
+    presets = _presets()
+    if name not in presets:
+        raise ValueError(f"`name` must be one of {list_presets()}. Received: {name!r}")
+    return presets[name]
+
+
+@cache
+def _presets() -> dict[str, Preset]:
     entries = json.loads((_FOLDER / "presets.json").read_text(encoding="utf-8"))
     return {name: Preset(name=name, **entry) for name, entry in sorted(entries.items())}
 
@@ -100,7 +129,7 @@ def save_preset(model: keras.Model, path: str | Path) -> str:
         The file's SHA-256 digest, which its entry in the list of presets needs.
 
     Raises:
-        ValueError: When `path` has another ending, or a weight is NaN or infinite.
+        ValueError: If `path` has another ending, or a weight is NaN or infinite.
 
     Example:
         ```python
@@ -150,9 +179,9 @@ def load(name: str | Path, model_class: type[Model]) -> Model:
         The model, not compiled for training.
 
     Raises:
-        ValueError: When there is no such preset, its checksum is wrong, the file cannot be read,
+        ValueError: If there is no such preset, its checksum is wrong, the file cannot be read,
             or it holds a model of another class.
-        DownloadError: When the network fails.
+        DownloadError: If the network fails.
 
     Example:
         ```python
@@ -182,7 +211,7 @@ def load(name: str | Path, model_class: type[Model]) -> Model:
 
 def _find(name: str) -> Path:
     """Returns the verified file behind a name, an address or a path."""
-    preset = list_presets().get(name)
+    preset = _presets().get(name)
     if preset is not None and not preset.url:
         path = _FOLDER / f"{preset.file or name}.keras"
         if not path.is_file() or _download.file_sha256(path) != preset.sha256:
@@ -203,7 +232,7 @@ def _find(name: str) -> Path:
             url, _download.cache_folder() / "presets" / f"{sha256}.keras", sha256=sha256
         )
     if not Path(name).is_file():
-        known = ", ".join(repr(known) for known in list_presets())
+        known = ", ".join(map(repr, list_presets()))
         raise ValueError(
             f"`name` must be the path of a .keras file or one of {known}. Received: name={name!r}"
         )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from imagegen._checks import check_integer, check_number
 from imagegen.schedules import Configured, EDMSchedule, Schedule
+from imagegen.typing import State, Tensor
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from keras import ops
 MAX_STEPS = 1000
 """The most steps that a sampler takes: the length of every table of levels."""
 
-Denoise = Callable[[Any, Any], Any]
+Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 class Level(NamedTuple):
@@ -34,9 +35,9 @@ class Level(NamedTuple):
         ```
     """
 
-    time: Any
-    noise_rate: Any
-    signal_rate: Any
+    time: Tensor
+    noise_rate: Tensor
+    signal_rate: Tensor
 
 
 def levels(schedule: Schedule, num_steps: int) -> np.ndarray:
@@ -94,7 +95,7 @@ class Sampler(Configured):
         ```
     """
 
-    def init(self, noisy: Any, seed: Any) -> Any:
+    def init(self, noisy: Tensor, seed: Tensor) -> State:
         """Returns the state before the first step: a tuple of tensors, empty by default.
 
         Args:
@@ -104,8 +105,8 @@ class Sampler(Configured):
         return ()
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         """Takes one step.
 
         Args:
@@ -162,12 +163,12 @@ class DDIM(Sampler):
     def __post_init__(self) -> None:
         check_number(self.eta, "eta", minimum=0, maximum=1)
 
-    def init(self, noisy: Any, seed: Any) -> Any:
+    def init(self, noisy: Tensor, seed: Tensor) -> State:
         return (seed, ops.zeros((), "int32")) if self.eta else ()
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         clean = denoise(noisy, now.time)
         noise = (noisy - now.signal_rate * clean) / now.noise_rate
         if not self.eta:
@@ -230,8 +231,8 @@ class Euler(Sampler):
     """
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         clean = denoise(noisy, now.time)
         y, u = _on_the_line(noisy, now)
         _, u_after = _on_the_line(noisy, after)
@@ -261,8 +262,8 @@ class Heun(Sampler):
     """
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         clean = denoise(noisy, now.time)
         y, u = _on_the_line(noisy, now)
         _, u_after = _on_the_line(noisy, after)
@@ -270,7 +271,7 @@ class Heun(Sampler):
         scale = after.signal_rate + after.noise_rate
         euler = y + (u_after - u) * slope
 
-        def corrected() -> Any:
+        def corrected() -> Tensor:
             slope_after = (euler - denoise(euler * scale, after.time)) / u_after
             return y + (u_after - u) * (slope + slope_after) / 2
 
@@ -329,12 +330,12 @@ class EDMSampler(Sampler):
             schedule = keras.saving.deserialize_keras_object(self.schedule)
             object.__setattr__(self, "schedule", schedule)
 
-    def init(self, noisy: Any, seed: Any) -> Any:
+    def init(self, noisy: Tensor, seed: Tensor) -> State:
         return (seed, ops.zeros((), "int32")) if self.churn else ()
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         x, sigma = noisy / now.signal_rate, now.noise_rate / now.signal_rate
         sigma_after = after.noise_rate / after.signal_rate
         if self.churn:
@@ -351,7 +352,7 @@ class EDMSampler(Sampler):
         slope = (x - clean) / sigma
         euler = x + (sigma_after - sigma) * slope
 
-        def corrected() -> Any:
+        def corrected() -> Tensor:
             clean_after = denoise(after.signal_rate * euler, after.time)
             slope_after = (euler - clean_after) / sigma_after
             return x + (sigma_after - sigma) * (slope + slope_after) / 2
@@ -386,13 +387,13 @@ class DPMSolver2M(Sampler):
         Lu et al., [DPM-Solver++](https://arxiv.org/abs/2211.01095), 2022, algorithm 2.
     """
 
-    def init(self, noisy: Any, seed: Any) -> Any:
+    def init(self, noisy: Tensor, seed: Tensor) -> State:
         # An infinite step before the first: the memory has no weight there.
         return ops.zeros_like(noisy), ops.convert_to_tensor(np.inf, "float32")
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         clean_before, h_before = state
         clean = denoise(noisy, now.time)
         # e^-h and not h alone: the last step is infinite, and e^-h is 0 there.
@@ -405,12 +406,12 @@ class DPMSolver2M(Sampler):
         return kept * noisy - after.signal_rate * (decay - 1) * estimate, clean, (clean, h)
 
 
-def _on_the_line(noisy: Any, level: Level) -> tuple[Any, Any]:
+def _on_the_line(noisy: Tensor, level: Level) -> tuple[Tensor, Tensor]:
     total = level.signal_rate + level.noise_rate
     return noisy / total, level.noise_rate / total
 
 
-def step_noise(like: Any, seed: Any, index: Any) -> Any:
+def step_noise(like: Tensor, seed: Tensor, index: Tensor) -> Tensor:
     """Returns noise for step `index`, in which sample i depends on `seed`, `index` and i alone.
 
     Keras draws no noise from seeds that are traced, so this asks the backend.
@@ -429,8 +430,8 @@ def step_noise(like: Any, seed: Any, index: Any) -> Any:
     if keras.backend.backend() == "jax":
         import jax
 
-        def draw(seed: Any, number: Any) -> Any:
-            key = jax.random.fold_in(jax.random.key(seed), index)
+        def draw(seed: Any, number: Any) -> Tensor:
+            key = jax.random.fold_in(jax.random.key(seed), index)  # type: ignore[arg-type]
             return jax.random.normal(jax.random.fold_in(key, number), shape)
 
         numbers = jax.numpy.arange(count) if shared else jax.numpy.zeros(count, int)
@@ -445,6 +446,7 @@ def step_noise(like: Any, seed: Any, index: Any) -> Any:
             draws.append(tf.random.stateless_normal(shape, fold_in(mixed, i if shared else 0)))
         return tf.stack(draws)
     # The 1 sets it apart from `initial_noise`, which has the sample where this has the step.
+    seeds: Any
     seeds, size = ([seed], tuple(like.shape)) if shared else (seed, (1, *shape))
     draws = [
         np.random.default_rng([int(one), int(index), 1]).standard_normal(size, dtype="float32")
@@ -456,12 +458,12 @@ def step_noise(like: Any, seed: Any, index: Any) -> Any:
 def advance(
     sampler: Sampler,
     denoise: Denoise,
-    noisy: Any,
-    state: Any,
-    table: Any,
-    start: Any,
-    stop: Any,
-) -> tuple[Any, Any, Any]:
+    noisy: Tensor,
+    state: State,
+    table: Tensor,
+    start: Tensor,
+    stop: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Takes the steps from `start` to `stop` in one loop, whose bounds may be traced.
 
     Args:
@@ -478,11 +480,13 @@ def advance(
         in, and the sampler's state.
     """
 
-    def body(index: Any, noisy: Any, clean: Any, state: Any) -> tuple[Any, Any, Any, Any]:
+    def body(
+        index: Tensor, noisy: Tensor, clean: Tensor, state: State
+    ) -> tuple[Tensor, Tensor, Tensor, State]:
         now, after = (Level(*ops.unstack(table[index + offset], 3)) for offset in (0, 1))
         return (index + 1, *sampler.step(denoise, noisy, now, after, state))
 
-    def unfinished(index: Any, *_: Any) -> Any:
+    def unfinished(index: Tensor, *_: Any) -> Tensor:
         return index < stop
 
     _, noisy, clean, state = ops.while_loop(unfinished, body, (start, noisy, noisy, state))

@@ -8,9 +8,10 @@ schedule turns a time into two rates, and
 
 import dataclasses
 import math
-from typing import Any, Self
+from typing import Self
 
 from imagegen._checks import check_integer, check_number
+from imagegen.typing import Config, Tensor
 
 import keras
 import numpy as np
@@ -20,13 +21,13 @@ from keras import ops
 class Configured:
     """A frozen dataclass that Keras can save: its fields are its configuration."""
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Returns the fields by name."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return {field.name: getattr(self, field.name) for field in fields if field.init}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: Config) -> Self:
         """Returns the object that `get_config` describes."""
         return cls(**config)
 
@@ -54,7 +55,7 @@ class Schedule(Configured):
         ```
     """
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the noise rates and the signal rates at `times`.
 
         Args:
@@ -90,11 +91,11 @@ class Schedule(Configured):
         start = num_steps - round(num_steps * strength)
         return min(max(start, 1), num_steps - 1) if 0 < strength < 1 < num_steps else start
 
-    def training_times(self, uniform: Any) -> Any:
+    def training_times(self, uniform: Tensor) -> Tensor:
         """Returns the times that training visits, given uniform draws from `[0, 1)`."""
         return uniform
 
-    def time_of(self, ratio: Any) -> Any:
+    def time_of(self, ratio: Tensor) -> Tensor:
         """Returns the time at which the noise rate is `ratio` times the signal rate.
 
         Args:
@@ -161,7 +162,7 @@ class CosineSchedule(Schedule):
                 f"min_signal_rate={self.min_signal_rate}, max_signal_rate={self.max_signal_rate}"
             )
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
         angles = start + ops.convert_to_tensor(times, "float32") * (end - start)
         return ops.sin(angles), ops.cos(angles)
@@ -214,7 +215,7 @@ class ShiftedCosineSchedule(Schedule):
         check_number(low, "log_snr_range", minimum=-13)
         check_number(high, "log_snr_range", minimum=low + 1e-3)
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         low, high = self.log_snr_range
         start, end = math.atan(math.exp(-high / 2)), math.atan(math.exp(-low / 2))
         angles = start + ops.convert_to_tensor(times, "float32") * (end - start)
@@ -259,7 +260,7 @@ class FlowSchedule(Schedule):
     def __post_init__(self) -> None:
         check_number(self.shift, "shift", minimum=1e-3, maximum=1e3)
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         times = ops.convert_to_tensor(times, "float32")
         noise_rates = self.shift * times / (1 + (self.shift - 1) * times)
         return noise_rates, 1 - noise_rates
@@ -320,7 +321,7 @@ class EDMSchedule(Schedule):
         check_number(self.log_sigma_mean, "log_sigma_mean")
         check_number(self.log_sigma_deviation, "log_sigma_deviation", minimum=1e-6)
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         times = ops.convert_to_tensor(times, "float32")
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         noise_rates = (high + (1 - times) * (low - high)) ** self.rho
@@ -330,12 +331,12 @@ class EDMSchedule(Schedule):
         # Time 0 is no clean sample here, but the lowest noise rate, and the last one visited.
         return np.linspace(1, 0, num_steps, dtype="float32")
 
-    def time_of(self, ratio: Any) -> Any:
+    def time_of(self, ratio: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         ratio = ops.convert_to_tensor(ratio, "float32")
         return 1 - (ratio ** (1 / self.rho) - high) / (low - high)
 
-    def training_times(self, uniform: Any) -> Any:
+    def training_times(self, uniform: Tensor) -> Tensor:
         # The inverse of the distribution's cumulative function, then of `__call__`.
         quantiles = ops.clip(2 * uniform - 1, -1 + 1e-6, 1 - 1e-6)
         normal = math.sqrt(2) * ops.erfinv(quantiles)
@@ -386,10 +387,10 @@ class EvenLogSNRSchedule(Schedule):
         if not isinstance(self.schedule, Schedule):
             raise ValueError(f"`schedule` must be a schedule. Received: schedule={self.schedule!r}")
 
-    def __call__(self, times: Any) -> tuple[Any, Any]:
+    def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         return self.schedule(times)
 
-    def training_times(self, uniform: Any) -> Any:
+    def training_times(self, uniform: Tensor) -> Tensor:
         return self.schedule.training_times(uniform)
 
     def sampling_times(self, num_steps: int) -> np.ndarray:

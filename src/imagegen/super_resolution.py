@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from imagegen._checks import check_integer
 from imagegen.editing import checked_pictures
-from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.generation import ImageGenerator
 from imagegen.samplers import Denoise, Level, Sampler
+from imagegen.sampling import Prompts, SamplingOptions
+from imagegen.typing import Images, State, Tensor
 
 import numpy as np
 from keras import ops
@@ -15,7 +17,7 @@ from keras import ops
 
 def super_resolve(
     model: ImageGenerator,
-    images: Any,
+    images: Images,
     factor: int,
     *,
     prompts: Prompts | None = None,
@@ -104,11 +106,11 @@ class WithBlockMeans(Sampler):
     factor: int
 
     def step(
-        self, denoise: Denoise, noisy: Any, now: Level, after: Level, state: Any
-    ) -> tuple[Any, Any, Any]:
+        self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
+    ) -> tuple[Tensor, Tensor, State]:
         known, base_state = state
 
-        def consistent(noisy: Any, time: Any) -> Any:
+        def consistent(noisy: Tensor, time: Tensor) -> Tensor:
             clean = denoise(noisy, time)
             blocks = ops.reshape(clean, _blocks(known.shape, self.factor))
             means = ops.mean(blocks, axis=(2, 4), keepdims=True)

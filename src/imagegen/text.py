@@ -9,6 +9,7 @@ from typing import Any
 
 from imagegen._checks import check_integer
 from imagegen._weights import attention, config_of, dense
+from imagegen.typing import Config, Tensor
 
 import keras
 import numpy as np
@@ -51,9 +52,9 @@ class WordTokenizer:
 
     def __init__(self, words: Sequence[str], length: int, *, num_spare_words: int = 8):
         self.words: list[str] = []
-        self.length = check_integer(length, "length", minimum=1)
-        self.num_spare_words = check_integer(num_spare_words, "num_spare_words", minimum=0)
-        self.num_tokens = _NUM_SPECIAL + len(words) + num_spare_words
+        self.length: int = check_integer(length, "length", minimum=1)
+        self.num_spare_words: int = check_integer(num_spare_words, "num_spare_words", minimum=0)
+        self.num_tokens: int = _NUM_SPECIAL + len(words) + num_spare_words
         for word in words:
             self._append(word, "words")
 
@@ -148,7 +149,7 @@ class WordTokenizer:
             f"not among them. {hint}Received: {prompt!r}"
         )
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         spare = self.num_tokens - _NUM_SPECIAL - len(self.words)
         return {"words": list(self.words), "length": self.length, "num_spare_words": spare}
 
@@ -205,9 +206,9 @@ class TextEncoder(keras.layers.Layer):
         if isinstance(tokenizer, dict):  # Out of a saved configuration.
             tokenizer = WordTokenizer(**tokenizer)
         self.tokenizer = tokenizer
-        self.dim = check_integer(dim, "dim", minimum=1)
-        self.num_layers = check_integer(num_layers, "num_layers", minimum=0)
-        self.num_heads = check_integer(num_heads, "num_heads", minimum=1)
+        self.dim: int = check_integer(dim, "dim", minimum=1)
+        self.num_layers: int = check_integer(num_layers, "num_layers", minimum=0)
+        self.num_heads: int = check_integer(num_heads, "num_heads", minimum=1)
         if dim % num_heads:
             raise ValueError(
                 f"`num_heads` must divide `dim`. Received: num_heads={num_heads}, dim={dim}"
@@ -251,7 +252,7 @@ class TextEncoder(keras.layers.Layer):
             )
         return prompts.astype("int32")
 
-    def call(self, tokens: Any) -> list[Any]:
+    def call(self, tokens: Tensor) -> list[Any]:
         """Returns the vectors of sentences.
 
         Args:
@@ -264,7 +265,7 @@ class TextEncoder(keras.layers.Layer):
         tokens = ops.cast(tokens, "int32")
         return self.contextualize(ops.take(self.word_vectors, tokens, axis=0), tokens)
 
-    def contextualize(self, vectors: Any, tokens: Any) -> list[Any]:
+    def contextualize(self, vectors: Tensor, tokens: Tensor) -> list[Any]:
         """Lets the vectors of words see each other: `call` after its first step.
 
         Args:
@@ -284,7 +285,7 @@ class TextEncoder(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape: tuple[int | None, ...]) -> list[Any]:
         return [(*tokens_shape, self.dim), (*tokens_shape[:-1], self.dim)]
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return config_of(self) | {
             "tokenizer": self.tokenizer.get_config(),
             "dim": self.dim,
@@ -310,7 +311,7 @@ class _TextBlock(keras.layers.Layer):
         self.widen.build(shape)
         self.narrow.build((*shape[:-1], 4 * shape[-1]))  # type: ignore[operator]
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         normalized = self.norms[0](x)
         x = x + self.attention(normalized, normalized)
         return x + self.narrow(self.widen(self.norms[1](x)))

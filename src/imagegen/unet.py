@@ -8,6 +8,7 @@ from imagegen._checks import check_choice, check_integer, check_number, check_wi
 from imagegen._jit import compiled
 from imagegen._weights import attention, conv, dense
 from imagegen.layers import DepthToSpace, PositionEmbedding, SinusoidalEmbedding
+from imagegen.typing import Config, Tensor
 
 import keras
 from keras import layers, ops
@@ -171,7 +172,7 @@ class UNet(keras.Model):
         ]
         network = keras.Model(self.inputs, [layer.input[0] for layer in lookers])
 
-        def look(*inputs: Any) -> list[Any]:
+        def look(*inputs: Tensor) -> list[Any]:
             maps = []
             for layer, query in zip(lookers, network(list(inputs)), strict=True):
                 _, scores = layer(query, inputs[2], return_attention_scores=True)
@@ -183,20 +184,20 @@ class UNet(keras.Model):
         tensors = (ops.convert_to_tensor(array, "float32") for array in inputs)
         return compiled(look, self.variables)(*tensors)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return {"name": self.name, "trainable": self.trainable} | dict(self.config)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
         # Keras would return a plain functional model, without this class's configuration.
         return cls(**config)
 
 
 def _unet(
-    noisy: Any,
-    noise_rates: Any,
-    context: Any = None,
-    condition: Any = None,
+    noisy: Tensor,
+    noise_rates: Tensor,
+    context: Tensor | None = None,
+    condition: Tensor | None = None,
     *,
     image_size: int,
     widths: list[int],
@@ -210,11 +211,11 @@ def _unet(
     attention_resolutions: Collection[int],
     position_embedding: bool,
     dropout: float,
-) -> Any:
+) -> Tensor:
     resolution = image_size // patch_size
     embedding = None if embedding_dim is None else _embed(noise_rates, condition, embedding_dim)
 
-    def stage_block(x: Any, width: int) -> Any:
+    def stage_block(x: Tensor, width: int) -> Tensor:
         x = _residual_block(x, width, embedding, norm, dropout)
         if x.shape[1] not in attention_resolutions:
             return x
@@ -244,7 +245,7 @@ def _unet(
     return DepthToSpace(patch_size, dtype="float32")(x)
 
 
-def _embed(noise_rates: Any, condition: Any, embedding_dim: int) -> Any:
+def _embed(noise_rates: Tensor, condition: Tensor | None, embedding_dim: int) -> Tensor:
     x = SinusoidalEmbedding(embedding_dim)(noise_rates)
     x = dense(embedding_dim, activation="swish")(x)
     x = dense(embedding_dim)(x)
@@ -257,7 +258,9 @@ def _embed(noise_rates: Any, condition: Any, embedding_dim: int) -> Any:
     return layers.Activation("swish")(x)
 
 
-def _residual_block(x: Any, width: int, embedding: Any, norm: str, dropout: float) -> Any:
+def _residual_block(
+    x: Tensor, width: int, embedding: Tensor | None, norm: str, dropout: float
+) -> Tensor:
     residual = x if x.shape[-1] == width else conv(width, 1)(x)
     x = _normalized(x, norm)
     if embedding is not None:
@@ -271,7 +274,7 @@ def _residual_block(x: Any, width: int, embedding: Any, norm: str, dropout: floa
     return layers.Add()([x, residual])
 
 
-def _normalized(x: Any, norm: str) -> Any:
+def _normalized(x: Tensor, norm: str) -> Tensor:
     if norm == "batch":
         # The convolution that follows has a scale and a bias of its own.
         return layers.BatchNormalization(center=False, scale=False)(x)
@@ -280,11 +283,11 @@ def _normalized(x: Any, norm: str) -> Any:
     return layers.GroupNormalization(groups, center=False, scale=False)(x)
 
 
-def _attend(x: Any, context: Any, norm: str, position_embedding: bool) -> Any:
+def _attend(x: Tensor, context: Tensor | None, norm: str, position_embedding: bool) -> Tensor:
     height, width, channels = x.shape[1:]
     heads = max(1, channels // 32)
 
-    def pixels(x: Any) -> Any:
+    def pixels(x: Tensor) -> Tensor:
         x = _normalized(x, norm)
         x = PositionEmbedding()(x) if position_embedding else x
         return layers.Reshape((height * width, channels))(x)
@@ -298,7 +301,7 @@ def _attend(x: Any, context: Any, norm: str, position_embedding: bool) -> Any:
     return layers.Add()([x, layers.Reshape((height, width, channels))(seen)])
 
 
-def _to_patches(x: Any, size: int) -> Any:
+def _to_patches(x: Tensor, size: int) -> Tensor:
     if size == 1:
         return x
     height, width, channels = x.shape[1:]

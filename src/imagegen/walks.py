@@ -5,9 +5,10 @@ from typing import Any, Unpack
 
 from imagegen._checks import check_integer
 from imagegen.conditioning import Conditions
-from imagegen.generation import ImageGenerator, SamplingOptions
+from imagegen.generation import ImageGenerator
 from imagegen.interpolation import slerp, walk
 from imagegen.samplers import checked_seed, initial_noise
+from imagegen.sampling import SamplingOptions
 
 import numpy as np
 from tqdm import tqdm

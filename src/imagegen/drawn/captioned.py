@@ -55,7 +55,7 @@ def captioned_flowers(
         image_size, 3)`, and two lists.
 
     Raises:
-        ValueError: When an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
 

@@ -23,7 +23,7 @@ def caption(
         The caption, in lower case.
 
     Raises:
-        ValueError: When there is no such habitat.
+        ValueError: If there is no such habitat.
 
     Example:
 
@@ -62,7 +62,7 @@ def partial_caption(
         The caption, in lower case.
 
     Raises:
-        ValueError: When there is no such habitat.
+        ValueError: If there is no such habitat.
 
     Example:
 

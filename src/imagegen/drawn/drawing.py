@@ -51,7 +51,7 @@ class FlowerAttributes:
             lengths and widths of the petals, and the exact shade of each colour. At least 0.
 
     Raises:
-        ValueError: When an attribute is out of range, or two of the colours are the same.
+        ValueError: If an attribute is out of range, or two of the colours are the same.
 
     Example:
 
@@ -172,7 +172,7 @@ def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -
         uint8 of shape `(len(attributes), image_size, image_size, 3)`.
 
     Raises:
-        ValueError: When `image_size` is out of range.
+        ValueError: If `image_size` is out of range.
 
     Example:
 

@@ -1,7 +1,5 @@
 """The pattern of a flower's petals, read back from its picture by drawing the flower again."""
 
-from typing import Any
-
 from imagegen.drawn.drawing import (
     COLORS,
     MAX_SIZE,
@@ -11,13 +9,14 @@ from imagegen.drawn.drawing import (
     draw_flowers,
 )
 from imagegen.drawn.reading import FlowerReading, read_flowers
+from imagegen.typing import Images
 
 import numpy as np
 
 _SIZES = np.linspace(MIN_SIZE, MAX_SIZE, 6)
 
 
-def read_patterns(images: Any) -> list[str]:
+def read_patterns(images: Images) -> list[str]:
     r"""Reads whether petals are plain, striped or spotted.
 
     `read_flowers` tells the colours and the number $n$ of petals. Their rotation is the phase of
@@ -37,7 +36,7 @@ def read_patterns(images: Any) -> list[str]:
         no whole flower.
 
     Raises:
-        ValueError: When the images are of another shape or type.
+        ValueError: If the images are of another shape or type.
 
     Example:
         ```python

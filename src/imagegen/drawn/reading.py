@@ -6,10 +6,11 @@ nothing, so it favours no model.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imagegen._checks import check_rank
 from imagegen.drawn.drawing import COLORS, HABITATS, MAX_PETALS, MIN_PETALS, FlowerAttributes
+from imagegen.typing import Images
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class PromptAdherence(NamedTuple):
     num_named: dict[str, int]
 
 
-def prompt_adherence(images: Any, prompts: Sequence[str | FlowerAttributes]) -> PromptAdherence:
+def prompt_adherence(images: Images, prompts: Sequence[str | FlowerAttributes]) -> PromptAdherence:
     """Measures how often generated flowers show what their prompts name.
 
     What a prompt leaves open, the picture may show in any way.
@@ -129,7 +130,7 @@ def prompt_adherence(images: Any, prompts: Sequence[str | FlowerAttributes]) -> 
         num_named)`.
 
     Raises:
-        ValueError: When there are not as many prompts as pictures, `read_flowers` refuses the
+        ValueError: If there are not as many prompts as pictures, `read_flowers` refuses the
             pictures or `parse_caption` a caption.
 
     Example:
@@ -175,7 +176,7 @@ def parse_caption(caption: str) -> dict[str, str | int]:
         `background_color` and `num_petals`.
 
     Raises:
-        ValueError: When the caption has a word that captions don't, a colour or number that
+        ValueError: If the caption has a word that captions don't, a colour or number that
             describes nothing, or names one thing in two ways.
 
     Example:
@@ -214,7 +215,7 @@ def parse_caption(caption: str) -> dict[str, str | int]:
     return named
 
 
-def read_flowers(images: Any) -> list[FlowerReading]:
+def read_flowers(images: Images) -> list[FlowerReading]:
     r"""Reads the colours and the number of petals from pictures of flowers.
 
     A pixel's colour is the name in `COLORS` whose tint, $c / \max(c)$, is nearest to the pixel's:
@@ -237,7 +238,7 @@ def read_flowers(images: Any) -> list[FlowerReading]:
         0.
 
     Raises:
-        ValueError: When the images are of another shape or type.
+        ValueError: If the images are of another shape or type.
 
     Example:
         ```python

@@ -11,6 +11,8 @@ from typing import Any
 from imagegen._checks import check_finite, check_integer, check_number
 from imagegen.concepts import Concept, Learner, captioned
 from imagegen.images import as_pictures, fitted
+from imagegen.sd3.model import StableDiffusion3
+from imagegen.typing import Array, Images, Tensor
 
 import keras
 import numpy as np
@@ -20,7 +22,7 @@ TEMPLATES = ("a photo of {}", "a close-up photo of {}", "a painting of {}", "a p
 """Captions for pictures of which nothing is known but the word, which stands for `{}`."""
 
 
-def read_concept(model: Any, word: str) -> Concept:
+def read_concept(model: StableDiffusion3, word: str) -> Concept:
     """Returns what a word means to the model now, so that `add_concept` can give it back later.
 
     Args:
@@ -46,7 +48,7 @@ def read_concept(model: Any, word: str) -> Concept:
     return Concept(word, np.concatenate(rows))
 
 
-def add_concept(model: Any, concept: Concept) -> None:
+def add_concept(model: StableDiffusion3, concept: Concept) -> None:
     """Gives a word the meaning that was learned before, or that it had before.
 
     Args:
@@ -82,11 +84,11 @@ def add_concept(model: Any, concept: Concept) -> None:
 
 
 def learn_concept(
-    model: Any,
-    images: Any,
-    word: str = "sks",
+    model: StableDiffusion3,
+    images: Images,
+    word: str,
     *,
-    initial_word: str | None = None,
+    initial_word: str,
     prompts: Sequence[str] | None = None,
     num_steps: int = 400,
     batch_size: int = 2,
@@ -106,9 +108,8 @@ def learn_concept(
         model: A `StableDiffusion3`. It knows the word afterwards.
         images: Three to five pictures of any size: uint8, or floats from 0 to 1, `(num_images,
             height, width, 3)`.
-        word: A word that is one token, and in no other prompt.
-        initial_word: A word that is one token, whose meaning the learned one starts from. By
-            default, the word's own.
+        word: A word that is one token, and in no other prompt, such as `"sks"`.
+        initial_word: A word that is one token, whose meaning the learned one starts from.
         prompts: A caption with the word for each picture. By default, captions that say nothing
             else of them, like "a photo of sks".
         num_steps: How many steps of training.
@@ -146,7 +147,7 @@ def learn_concept(
     if model.backbone.t5 is not None:
         raise ValueError("`model` must have no T5, which has no token for the word. Received: T5")
     token = _token(model, word)
-    start = read_concept(model, word if initial_word is None else initial_word)
+    start = read_concept(model, initial_word)
     pictures = fitted(as_pictures(images, "images"), *model.image_shape[:2])
     pairs = captioned(word, len(pictures), prompts, TEMPLATES)
     tokens = np.stack([both_tokens(model, caption) for _, caption in pairs])
@@ -175,7 +176,7 @@ class _WordLearner(Learner):
         self.backbone = model.backbone
         self.model = model
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         samples, tokens = inputs
         noise = keras.random.normal(ops.shape(samples), seed=self.seed_generator)
         uniform = keras.random.uniform((ops.shape(samples)[0], 1), seed=self.seed_generator)
@@ -186,8 +187,14 @@ class _WordLearner(Learner):
 
 
 def loss(
-    model: Any, vector: Any, token: Any, samples: Any, tokens: Any, noise: Any, noise_rates: Any
-) -> Any:
+    model: Any,
+    vector: Tensor,
+    token: Tensor,
+    samples: Array,
+    tokens: Tensor,
+    noise: Tensor,
+    noise_rates: Tensor,
+) -> Tensor:
     """How far the velocity is off, where `token` means `vector`: a mean of squares."""
     rates = ops.reshape(noise_rates, (-1, 1, 1, 1))
     noisy = (1 - rates) * samples + rates * noise
@@ -196,7 +203,9 @@ def loss(
     return ops.mean((velocity - (noise - samples)) ** 2)
 
 
-def conditions_with(backbone: Any, vector: Any, token: Any, tokens: Any) -> tuple[Any, Any]:
+def conditions_with(
+    backbone: Any, vector: Tensor, token: Tensor, tokens: Tensor
+) -> tuple[Tensor, Tensor]:
     """What `encode` makes of tokens `(batch, 2, length)`, with another meaning of one of them."""
     clips = (backbone.clip_l, backbone.clip_g)
     projections = (backbone.clip_l_projection, backbone.clip_g_projection)

@@ -7,12 +7,16 @@ from typing import Any
 
 from imagegen._jit import compiled
 from imagegen.conditioning import Conditions
-from imagegen.generation import ImageGenerator, Prompts, SamplingOptions
+from imagegen.generation import ImageGenerator
 from imagegen.guidance import Guidance
 from imagegen.images import to_uint8
 from imagegen.samplers import Euler
+from imagegen.sampling import Prompts, SamplingOptions
+from imagegen.schedules import Schedule
 from imagegen.sd3.schedule import SD3Schedule
+from imagegen.typing import Array, Images, Tensor
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -51,14 +55,14 @@ class StableDiffusion3(ImageGenerator):
         Synthesis](https://arxiv.org/abs/2403.03206), 2024.
     """
 
-    value_range = (0, 255)
+    value_range: tuple[float, float] | None = (0, 255)
     accepts_any_size = True
 
     def __init__(self, task: Any):
         self.task = task
-        self.backbone = task.backbone
-        self.schedule = SD3Schedule(self.backbone.shift)
-        self.sample_shape = tuple(self.backbone.latent_shape[1:])
+        self.backbone: Any = task.backbone
+        self.schedule: Schedule = SD3Schedule(self.backbone.shift)
+        self.sample_shape: tuple[int, ...] = tuple(self.backbone.latent_shape[1:])
 
     @property
     def sampling(self) -> SamplingOptions:
@@ -94,7 +98,7 @@ class StableDiffusion3(ImageGenerator):
             )
         )
 
-    def to_images(self, samples: Any) -> np.ndarray:
+    def to_images(self, samples: Array) -> np.ndarray:
         """Turns latents into pictures.
 
         Args:
@@ -118,7 +122,7 @@ class StableDiffusion3(ImageGenerator):
             )
         return to_uint8(pictures, value_range=(-1, 1))
 
-    def to_samples(self, images: Any) -> np.ndarray:
+    def to_samples(self, images: Images) -> np.ndarray:
         """Turns pictures into latents, those that the autoencoder finds most likely.
 
         Args:
@@ -127,10 +131,12 @@ class StableDiffusion3(ImageGenerator):
         Returns:
             Latents, float32 `(num_images, *sample_shape)`.
         """
-        rows = [self._encode_image(row[None] / np.float32(127.5) - 1) for row in images]
+        rows = [self._encode_image(row[None] / np.float32(127.5) - 1) for row in np.asarray(images)]
         return np.concatenate([ops.convert_to_numpy(row) for row in rows])
 
-    def denoise(self, noisy: Any, time: Any, conditions: Sequence[Any] | None = None) -> Any:
+    def denoise(
+        self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Returns the clean latents that the network sees in noisy ones.
 
         Args:
@@ -152,7 +158,7 @@ class StableDiffusion3(ImageGenerator):
         # In float32 whatever the network computes in: 28 small steps add up.
         return noisy - ops.reshape(noise_rates, (-1, 1, 1, 1)) * velocity
 
-    def velocity(self, noisy: Any, noise_rates: Any, conditions: Sequence[Any]) -> Any:
+    def velocity(self, noisy: Tensor, noise_rates: Tensor, conditions: Sequence[Tensor]) -> Tensor:
         """Returns the way from the clean latents to the noise that the network sees, float32.
 
         Args:
@@ -176,7 +182,7 @@ class StableDiffusion3(ImageGenerator):
         return [array.shape[1:] for array in self.encode_prompts("")]
 
     @property
-    def variables_read(self) -> list[Any]:
+    def variables_read(self) -> Sequence[keras.Variable]:
         """Every variable that `denoise` reads: those of the transformer."""
         return self.backbone.diffuser.variables
 
@@ -205,7 +211,7 @@ class StableDiffusion3(ImageGenerator):
     def _encode_image(self) -> Any:
         backbone = self.backbone
 
-        def encode(images: Any) -> Any:
+        def encode(images: Images) -> Any:
             # The mean alone: `vae.encode` adds noise to it.
             mean, _ = ops.split(backbone.vae.encoder(images, training=False), 2, axis=-1)
             return ops.cast(backbone.image_rescaling(mean), "float32")

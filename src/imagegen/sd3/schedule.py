@@ -1,9 +1,9 @@
 """The noise levels that Stable Diffusion 3 visits."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from imagegen.schedules import FlowSchedule
+from imagegen.typing import Tensor
 
 import keras
 import numpy as np
@@ -52,6 +52,6 @@ class SD3Schedule(FlowSchedule):
         last = self.shift / (1000 + self.shift - 1)
         return np.linspace(first, last, num_steps, dtype="float32")
 
-    def training_times(self, uniform: Any) -> Any:
+    def training_times(self, uniform: Tensor) -> Tensor:
         quantiles = ops.clip(2 * uniform - 1, -1 + 1e-6, 1 - 1e-6)
         return ops.sigmoid(2**0.5 * ops.erfinv(quantiles))
