@@ -2,6 +2,7 @@
 
 from imagegen.layers import (
     DepthToSpace,
+    GroupNormalization,
     LatentSampler,
     LogSNREmbedding,
     PositionEmbedding,
@@ -237,3 +238,25 @@ def test_every_layer_survives_a_file(layer, shapes, tmp_path):
 def test_only_pictures_have_depth_for_space():
     with pytest.raises(ValueError, match="expected ndim=4"):
         DepthToSpace(2)(np.zeros((2, 8, 4)))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.sampled_from([(1, 4), (2, 6), (3, 6), (4, 4)]), st.floats(-20, 20))
+def test_group_normalization_is_that_of_keras(seed, sizes, offset):
+    groups, channels = sizes
+    x = np.random.default_rng(seed).normal(offset, 2, (2, 5, 3, channels)).astype("float32")
+    theirs = keras.layers.GroupNormalization(groups, center=False, scale=False)
+    ours = GroupNormalization(groups)
+    np.testing.assert_allclose(ops.convert_to_numpy(ours(x)), theirs(x), atol=1e-3)
+
+
+def test_group_normalization_takes_half_precision():
+    x = np.full((1, 4, 4, 2), 300, "float16") + np.arange(4, dtype="float16")[:, None, None]
+    y = ops.convert_to_numpy(GroupNormalization(1, dtype="float16")(x))
+    assert y.dtype == np.float16
+    assert abs(float(y.std()) - 1) < 1e-2
+
+
+def test_group_normalization_wants_a_divisor():
+    with pytest.raises(ValueError, match="`groups` must divide"):
+        GroupNormalization(4)(np.zeros((1, 2, 2, 6), "float32"))

@@ -103,7 +103,7 @@ def test_with_an_embedding_the_noise_rate_reaches_every_block():
 
 def test_options_bring_the_layers_they_name():
     plain, full = small(), small(**EVERY_OPTION)
-    batch, group = keras.layers.BatchNormalization, keras.layers.GroupNormalization
+    batch, group = keras.layers.BatchNormalization, imagegen.GroupNormalization
     assert layers_of(plain, batch)
     assert not layers_of(plain, group)
     assert layers_of(full, group)

@@ -219,7 +219,7 @@ show_source(imagegen.DiffusionModel.loss_of)
 # $$\text{average} \leftarrow k \cdot \text{average} + (1 - k) \cdot \text{weights}$$
 
 # %%
-show_source(imagegen.DiffusionModel._move_averages)
+show_source(imagegen.move_averages)
 
 # %% [markdown]
 # At $k = 0.999$, the average looks back over about 1,000 steps. Only the first copy learns, and only the

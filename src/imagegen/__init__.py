@@ -14,6 +14,7 @@ from imagegen.autoencoders import digit_decoder as digit_decoder
 from imagegen.autoencoders import digit_encoder as digit_encoder
 from imagegen.autoencoders import image_decoder as image_decoder
 from imagegen.autoencoders import image_encoder as image_encoder
+from imagegen.averaging import move_averages as move_averages
 from imagegen.callbacks import ShowGenerated as ShowGenerated
 from imagegen.checkpoints import Checkpoint as Checkpoint
 from imagegen.checkpoints import ShuffledBatches as ShuffledBatches
@@ -62,6 +63,7 @@ from imagegen.inversion import ddim_inversion as ddim_inversion
 from imagegen.inversion import interpolate_images as interpolate_images
 from imagegen.latent import LatentDiffusion as LatentDiffusion
 from imagegen.layers import DepthToSpace as DepthToSpace
+from imagegen.layers import GroupNormalization as GroupNormalization
 from imagegen.layers import LatentSampler as LatentSampler
 from imagegen.layers import LogSNREmbedding as LogSNREmbedding
 from imagegen.layers import PositionEmbedding as PositionEmbedding

@@ -28,12 +28,34 @@ def freeze(layer: Any) -> None:
 
 
 def move_averages(pairs: Pairs, steps: keras.Variable, longest: float) -> None:
-    """Moves every average towards what learns, and counts the step.
+    r"""Moves every average towards what learns, and counts the step.
+
+    $$\text{average} \leftarrow k \cdot \text{average} + (1 - k) \cdot \text{weights}, \qquad
+    k = \min\left(\text{longest}, \frac{1 + n}{10 + n}\right)$$
+
+    after $n$ steps.
 
     Args:
-        pairs: What learns, and its averaged copy.
-        steps: A variable, the number of steps before.
-        longest: How much of an average survives a step after many.
+        pairs: What learns, and its averaged copy: layers or models with as many weights.
+        steps: A scalar variable, the number of steps before.
+        longest: How much of an average survives a step after many, in `[0, 1]`.
+
+    Example:
+        ```python
+        import imagegen
+        import keras
+
+        live, average = keras.layers.Dense(1), keras.layers.Dense(1)
+        live.build((None, 2))
+        average.build((None, 2))
+        steps = keras.Variable(0.0)
+        imagegen.move_averages([(live, average)], steps, 0.999)
+        assert float(steps.value) == 1
+        ```
+
+    Reference:
+        Polyak and Juditsky, [Acceleration of Stochastic Approximation by
+        Averaging](https://doi.org/10.1137/0330046), 1992.
     """
     # (1 + n) / (10 + n) starts near 0 and overtakes `longest` late: an average over about the last
     # tenth of a short training, and over a fixed window of a long one.

@@ -379,3 +379,79 @@ class PositionEmbedding(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """Returns the sum, of the shape `(batch, height, width, channels)` of the inputs."""
         return inputs + self.positions
+
+
+@keras.saving.register_keras_serializable("imagegen")
+class GroupNormalization(keras.layers.Layer):
+    r"""Brings each group of a feature map's channels to mean 0 and variance 1, without weights.
+
+    $$y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}, \qquad
+    \sigma^2 = \overline{x^2} - \mu^2$$
+
+    with means over the places and the channels of a group, for each picture by itself. It is what
+    `keras.layers.GroupNormalization` computes without `center` and `scale`. That folds the groups
+    into an axis of their own, and passes over the map four times. Here a pass sums channel by
+    channel, which makes a U-Net of flowers a tenth faster on a CPU.
+
+    Args:
+        groups: In how many groups the channels are taken, a divisor of their number.
+        epsilon: What is added to the variance, above 0.
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: A tensor of shape `(batch, height, width, channels)`.
+
+    Returns:
+        A tensor of the same shape and dtype.
+
+    Raises:
+        ValueError: If `groups` doesn't divide the channels, or an argument is out of range.
+
+    Example:
+        ```python
+        import numpy as np
+        from imagegen import GroupNormalization
+
+        x = np.random.default_rng(0).normal(3, 2, (1, 8, 8, 4)).astype("float32")
+        y = np.asarray(GroupNormalization(2, epsilon=1e-6)(x))
+        assert abs(y[..., :2].mean()) < 1e-5
+        assert abs(y[..., 2:].std() - 1) < 1e-5
+        ```
+
+    Reference:
+        Wu and He, [Group Normalization](https://arxiv.org/abs/1803.08494), 2018, equations 1 and 2.
+    """
+
+    def __init__(self, groups: int, *, epsilon: float = 1e-3, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.groups: int = check_integer(groups, "groups", minimum=1)
+        self.epsilon: float = check_number(epsilon, "epsilon", minimum=1e-12)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape: Any) -> None:
+        if input_shape[-1] % self.groups:
+            raise ValueError(
+                "`groups` must divide the number of channels. Received: "
+                f"groups={self.groups}, inputs of shape {tuple(input_shape)}"
+            )
+
+    def call(self, inputs: Tensor) -> Tensor:
+        # Sums of squares of half precision would overflow.
+        x = ops.cast(inputs, "float32")
+        mean = self._of_groups(x)
+        variance = ops.maximum(self._of_groups(ops.square(x)) - ops.square(mean), 0)
+        scale = ops.rsqrt(variance + self.epsilon)
+        return ops.cast(x * scale - mean * scale, inputs.dtype)
+
+    def _of_groups(self, x: Tensor) -> Tensor:
+        """The mean of each group, once for each of its channels: `(batch, 1, 1, channels)`."""
+        channels = x.shape[-1]
+        means = ops.reshape(ops.mean(x, (1, 2)), (-1, self.groups, channels // self.groups))
+        means = ops.repeat(ops.mean(means, -1), channels // self.groups, axis=-1)
+        return ops.reshape(means, (-1, 1, 1, channels))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> Config:
+        return super().get_config() | {"groups": self.groups, "epsilon": self.epsilon}

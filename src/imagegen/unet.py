@@ -7,7 +7,7 @@ from typing import Any, Self
 from imagegen._checks import check_choice, check_integer, check_number, check_widths
 from imagegen._jit import compiled
 from imagegen._weights import attention, conv, dense
-from imagegen.layers import DepthToSpace, PositionEmbedding, SinusoidalEmbedding
+from imagegen.layers import DepthToSpace, GroupNormalization, PositionEmbedding, SinusoidalEmbedding
 from imagegen.typing import Config, Tensor
 
 import keras
@@ -280,7 +280,7 @@ def _normalized(x: Tensor, norm: str) -> Tensor:
         return layers.BatchNormalization(center=False, scale=False)(x)
     channels = x.shape[-1]
     groups = math.gcd(channels, max(1, channels // 16))
-    return layers.GroupNormalization(groups, center=False, scale=False)(x)
+    return GroupNormalization(groups)(x)
 
 
 def _attend(x: Tensor, context: Tensor | None, norm: str, position_embedding: bool) -> Tensor:
