@@ -197,5 +197,5 @@ def test_what_was_painted_is_painted_again(name, golden, request):
 
 def test_every_preset_is_among_the_cases():
     # An autoencoder's pictures are those of the model that has it.
-    assert set(imagegen.list_presets()) - {"captioned-64-autoencoder"} <= set(CASES)
+    assert {name for name in imagegen.list_presets() if "autoencoder" not in name} <= set(CASES)
     assert keras.backend.backend() == "jax"
