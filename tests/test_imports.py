@@ -44,6 +44,7 @@ ALLOWED = {
     "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
     "features": "presets _batches _download",
+    "finetuning": "diffusion layers unet _weights",
     "images": "",
     "generation": "schedules samplers sampling guidance conditioning _jit",
     "guidance": "samplers",
@@ -74,7 +75,7 @@ ALLOWED = {
     "samplers _jit",
     "sd3.schedule": "schedules",
     "sd3.toy": "",
-    "text": "_weights",
+    "text": "_weights conditioning",
     "typing": "",
     "unet": "layers _jit _weights",
     "vae": "layers presets _batches",

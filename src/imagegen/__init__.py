@@ -39,6 +39,8 @@ from imagegen.editing import image_to_image as image_to_image
 from imagegen.editing import variations as variations
 from imagegen.features import extract_features as extract_features
 from imagegen.features import feature_model as feature_model
+from imagegen.finetuning import resized as resized
+from imagegen.finetuning import with_names as with_names
 from imagegen.generation import ImageGenerator as ImageGenerator
 from imagegen.generation import Way as Way
 from imagegen.guidance import Autoguidance as Autoguidance

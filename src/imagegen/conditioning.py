@@ -1,7 +1,7 @@
 """What a diffusion model is told beside the noise, such as the names of classes."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from imagegen._checks import check_integer
@@ -171,5 +171,49 @@ class LabelEncoder(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*tokens_shape, self.dim)
 
+    def extended(self, names: Sequence[str], like: Mapping[str, str] | None = None) -> Self:
+        """Returns an encoder that knows more classes, and the old ones as before.
+
+        Args:
+            names: The new classes.
+            like: For a new class, the old one whose vector it starts from. Others start in the
+                middle of all.
+
+        Returns:
+            The encoder. The new classes come after the old ones.
+
+        Raises:
+            ValueError: If a name is there already, or `like` names another.
+        """
+        like = checked_likeness(like, names, self.names)
+        vectors = ops.convert_to_numpy(self.vectors)
+        *known, empty = vectors
+        middle = np.mean(known, axis=0)
+        added = [vectors[self.names.index(like[new])] if new in like else middle for new in names]
+        wider = type(self)([*self.names, *names], self.dim)
+        wider.vectors.assign(np.stack([*known, *added, empty]))
+        wider.trainable = self.trainable
+        return wider
+
     def get_config(self) -> Config:
         return config_of(self) | {"names": list(self.names), "dim": self.dim}
+
+
+def checked_likeness(
+    like: Mapping[str, str] | None, new: Collection[str], known: Collection[str]
+) -> Mapping[str, str]:
+    like = like or {}
+    if isinstance(new, str):
+        raise ValueError(f"`names` must be a list of names. Received: {new!r}")
+    wrong = [
+        name
+        for pair in like.items()
+        for name, there in zip(pair, (new, known), strict=True)
+        if name not in there
+    ]
+    if wrong:
+        raise ValueError(
+            "`like` must be from new names to known ones. "
+            f"Received: {dict(like)!r}, of which {wrong[0]!r} is in the wrong place"
+        )
+    return like

@@ -4,11 +4,12 @@ import difflib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from imagegen._checks import check_integer
 from imagegen._weights import attention, config_of, dense
+from imagegen.conditioning import checked_likeness
 from imagegen.typing import Config, Tensor
 
 import keras
@@ -281,6 +282,40 @@ class TextEncoder(keras.layers.Layer):
         x = self.final_norm(x)
         is_end = ops.cast(ops.equal(tokens, _END), x.dtype)
         return [x, ops.sum(x * is_end[..., None], axis=1)]
+
+    def extended(self, names: Sequence[str], like: Mapping[str, str] | None = None) -> Self:
+        """Returns an encoder that knows more words, and reads the old ones as before.
+
+        Args:
+            names: The new words.
+            like: For a new word, the old one whose vector it starts from. Others start in the
+                middle of all.
+
+        Returns:
+            The encoder, with as many spare words as this one.
+
+        Raises:
+            ValueError: If a word is there already or is not one word, or `like` names another.
+        """
+        old = self.tokenizer
+        like = checked_likeness(like, names, old.words)
+        spare = old.num_tokens - _NUM_SPECIAL - len(old.words)
+        tokenizer = WordTokenizer([*old.words, *names], old.length, num_spare_words=spare)
+        vectors = ops.convert_to_numpy(self.word_vectors)
+        known, left = np.split(vectors, [_NUM_SPECIAL + len(old.words)])
+        middle = known[_NUM_SPECIAL:].mean(axis=0)
+        added = [
+            known[old.words.index(like[n]) + _NUM_SPECIAL] if n in like else middle for n in names
+        ]
+        wider = type(self)(
+            tokenizer, self.dim, num_layers=self.num_layers, num_heads=self.num_heads
+        )
+        for weight, before in zip(wider.weights, self.weights, strict=True):
+            if weight is not wider.word_vectors:
+                weight.assign(before)
+        wider.word_vectors.assign(np.concatenate([known, np.reshape(added, (-1, self.dim)), left]))
+        wider.trainable = self.trainable
+        return wider
 
     def compute_output_shape(self, tokens_shape: tuple[int | None, ...]) -> list[Any]:
         return [(*tokens_shape, self.dim), (*tokens_shape[:-1], self.dim)]

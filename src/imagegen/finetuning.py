@@ -1,0 +1,129 @@
+"""Fine-tuning: a trained model that goes on with other words or in another size."""
+
+from collections.abc import Mapping, Sequence
+
+from imagegen._weights import serialized
+from imagegen.diffusion import DiffusionModel
+from imagegen.layers import PositionEmbedding
+from imagegen.unet import UNet
+
+from keras import ops
+
+
+def with_names(
+    model: DiffusionModel, names: Sequence[str], *, like: Mapping[str, str] | None = None
+) -> DiffusionModel:
+    """Returns a model that can be taught more classes or words, and paints the old ones as before.
+
+    The new model shares no weight with the old one. It isn't compiled, and its averages start
+    anew. Until it is trained, a new name shows what the one does that it is `like`.
+
+    To keep what the model knows, let it learn from its own pictures, too: a third or more of the
+    batch, with their old names. Without them it forgets the old classes while it learns the new
+    one.
+
+    Args:
+        model: A model whose encoder has names: a `LabelEncoder`, or a `TextEncoder` of words.
+        names: The new classes or words.
+        like: For a new name, a known one to start from: `{"my dog": "dog"}`. Others start in the
+            middle of all.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If the model's encoder can't be extended, a name is there already, or `like`
+            names another.
+
+    Example:
+        ```python
+        import imagegen
+
+        network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=4)
+        encoder = imagegen.LabelEncoder(["daisy", "rose"], 4)
+        model = imagegen.DiffusionModel(network, encoder=encoder)
+        wider = imagegen.with_names(model, ["tulip"], like={"tulip": "rose"})
+        assert wider.encoder.names == ["daisy", "rose", "tulip"]
+        ```
+
+    Reference:
+        What a model forgets, and its own pictures against that: Ruiz et al.,
+        [DreamBooth](https://arxiv.org/abs/2208.12242), 2022, section 3.2.
+    """
+    if not hasattr(model.encoder, "extended"):
+        raise ValueError(
+            "`model` must have an encoder of names, such as a LabelEncoder. "
+            f"Received: a {type(model).__name__} with the encoder {model.encoder!r}"
+        )
+    learning, averaged = (
+        encoder.extended(names, like) for encoder in (model.encoder, model.averaged_encoder)
+    )
+    wider = _copy(model, encoder=serialized(learning))
+    _take_over(wider, model)
+    wider.encoder.set_weights(learning.get_weights())
+    wider.averaged_encoder.set_weights(averaged.get_weights())
+    return wider
+
+
+def resized(model: DiffusionModel, image_size: int) -> DiffusionModel:
+    """Returns a model of the same weights for pictures of another size.
+
+    Convolutions know no size. So the model paints at once, but what it learned about large shapes
+    fits pictures of the old size: train it on some of the new one. Learned positions are resized
+    as a picture is. The new model isn't compiled, and its averages start anew.
+
+    Args:
+        model: A model with a `UNet`.
+        image_size: The new size, which the network's halvings must divide.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If the network is no `UNet`, or the size doesn't divide.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel(imagegen.UNet(8, [8, 8], block_depth=1))
+        assert imagegen.resized(model, 16).sample_shape == (16, 16, 3)
+        ```
+    """
+    networks = {"network": model.network, "guiding_network": model.guiding_network}
+    configs = {}
+    for name, network in networks.items():
+        if network is None:
+            continue
+        if not isinstance(network, UNet):
+            raise ValueError(f"`model` must have a UNet. Received: {type(network).__name__}")
+        ratio = image_size / model.sample_shape[0]
+        config = network.get_config()
+        heights = [round(height * ratio) for height in config["attention_resolutions"]]
+        config |= {"image_size": image_size, "attention_resolutions": heights}
+        configs[name] = serialized(UNet.from_config(config))
+    larger = _copy(model, **configs)
+    _take_over(larger, model)
+    if model.encoder is not None:
+        larger.encoder.set_weights(model.encoder.get_weights())
+        larger.averaged_encoder.set_weights(model.averaged_encoder.get_weights())
+    return larger
+
+
+def _copy(model: DiffusionModel, **changes: object) -> DiffusionModel:
+    return type(model).from_config(model.get_config() | changes)
+
+
+def _take_over(copy: DiffusionModel, model: DiffusionModel) -> None:
+    """Gives a copy the weights of all that isn't an encoder."""
+    pairs = [(copy.network, model.network), (copy.averaged, model.averaged)]
+    if model.guiding_network is not None:
+        pairs.append((copy.guiding_network, model.guiding_network))
+    for new, old in pairs:
+        for layer, before in zip(new.layers, old.layers, strict=True):
+            if isinstance(layer, PositionEmbedding):
+                positions = ops.convert_to_tensor(before.positions)
+                layer.positions.assign(ops.image.resize(positions, layer.positions.shape[:2]))
+            else:
+                layer.set_weights(before.get_weights())
+    copy.normalizer.set_weights(model.normalizer.get_weights())
