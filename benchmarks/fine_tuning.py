@@ -74,9 +74,8 @@ def main() -> None:
     taught.compile(keras.optimizers.Adam(3e-4, clipnorm=1.0))
     epochs = round(options.steps / len(batches))
     taught.fit(batches, epochs=epochs, shuffle=False, verbose=2)
-    print(
-        f"{time.perf_counter() - start:.0f} s for {epochs * len(batches)} steps and the own pictures"
-    )
+    seconds = time.perf_counter() - start
+    print(f"{seconds:.0f} s for {epochs * len(batches)} steps and the own pictures")
 
     photographs = imagegen.datasets.flowers("oxford", 64, split="train")
     held_out = features(imagegen.datasets.flowers("oxford", 64, split="test").images)
