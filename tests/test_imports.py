@@ -34,17 +34,18 @@ ALLOWED = {
     "averaging": "",
     "callbacks": "images _files",
     "checkpoints": "",
-    "concepts": "generation images _files",
+    "concepts": "generation images training _files",
     "conditioning": "_weights",
-    "datasets": "drawn.captioned images _oxford _download",
+    "datasets": "drawn.captioned folders images _oxford _download",
     "_weights": "layers",
     "diffusion": "averaging schedules predictions conditioning guidance generation sampling "
-    "presets _batches _jit",
+    "training presets _batches _jit",
     "discrete": "schedules",
     "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
     "features": "presets _batches _download",
     "finetuning": "diffusion layers unet _weights",
+    "folders": "images",
     "images": "",
     "generation": "schedules samplers sampling guidance conditioning _jit",
     "guidance": "samplers",
@@ -76,11 +77,12 @@ ALLOWED = {
     "sd3.schedule": "schedules",
     "sd3.toy": "",
     "text": "_weights conditioning",
+    "training": "",
     "typing": "",
     "unet": "layers _jit _weights",
-    "vae": "layers presets _batches",
+    "vae": "layers presets training _batches",
     "walks": "generation sampling conditioning interpolation samplers",
-    "clip": "text presets _batches _jit _weights",
+    "clip": "text presets training _batches _jit _weights",
 }
 # What may be imported only inside the function that needs it.
 HEAVY = {"keras_hub", "matplotlib.pyplot", "tensorflow", "torch"}

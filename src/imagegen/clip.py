@@ -12,6 +12,7 @@ from imagegen._checks import check_halvings, check_integer, check_number, check_
 from imagegen._jit import compiled
 from imagegen._weights import config_of, conv, dense, serialized
 from imagegen.text import TextEncoder
+from imagegen.training import CarefulTraining, as_images
 from imagegen.typing import Batch, Config, Images, Tensor
 
 import keras
@@ -157,7 +158,7 @@ class TextTower(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("imagegen")
-class CLIP(keras.Model):
+class CLIP(CarefulTraining):
     """Two encoders that agree: a picture and its caption come to lie side by side.
 
     Both sides give vectors of length 1. Training pulls the vectors of a picture and its caption
@@ -271,6 +272,36 @@ class CLIP(keras.Model):
         """
         return self.text_tower.tokens(prompts)
 
+    def check_examples(self, x: Batch, y: Batch = None) -> tuple[Batch, Batch]:
+        """Returns pictures and tokens that the model can learn from.
+
+        Args:
+            x: Pictures `(num_images, height, width, channels)` from 0 to 255; or a tuple of them
+                and of texts, when `y` isn't given.
+            y: A text for each picture, or its tokens.
+
+        Returns:
+            A tuple of pictures and tokens, and `None`.
+
+        Raises:
+            ValueError: If the pictures have another shape, a value is not finite, or a text can't
+                be read.
+        """
+        if y is None:
+            if not isinstance(x, list | tuple) or len(x) != 2:
+                raise ValueError(
+                    "CLIP is trained on pictures and a text for each: fit(images, texts). "
+                    f"Received: {type(x).__name__}"
+                )
+            x, y = x
+        images = as_images(x, self.image_encoder.input_shape[1:])
+        tokens = self.tokens(y) if isinstance(y, list) else y
+        if len(tokens) != len(images):
+            raise ValueError(
+                f"`y` must be a text for each of {len(images)} pictures. Received: {len(tokens)}"
+            )
+        return (images, tokens), None
+
     def call(self, inputs: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
         """Returns the embeddings of pictures and of texts.
 
@@ -299,10 +330,10 @@ class CLIP(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Returns the batch's contrastive loss, and tracks how many pictures find their caption."""
-        if y is not None or sample_weight is not None:
+        if sample_weight is not None:
             raise ValueError(
-                "CLIP learns from pictures and tokens alone: `y` and `sample_weight` must be None. "
-                f"Received: y={y}, sample_weight={sample_weight}"
+                "`sample_weight` must be left out: each picture is compared with all texts of its "
+                "batch. Received: sample weights"
             )
         image_embeddings, text_embeddings = (ops.cast(part, "float32") for part in y_pred)
         found = ops.argmax(ops.matmul(image_embeddings, ops.transpose(text_embeddings)), axis=1)

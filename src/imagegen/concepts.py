@@ -11,6 +11,7 @@ from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._files import whole_file
 from imagegen.generation import ImageGenerator
 from imagegen.images import as_pictures
+from imagegen.training import CarefulTraining
 from imagegen.typing import Batch, Images, Tensor
 
 import keras
@@ -220,7 +221,7 @@ def learn_concept(
     return concept
 
 
-class Learner(keras.Model):
+class Learner(CarefulTraining):
     """A vector that learns inside a frozen model: `call` returns the loss of a batch."""
 
     def __init__(self, token: int, vector: np.ndarray, seed: int):

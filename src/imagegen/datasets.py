@@ -1,4 +1,4 @@
-"""Data sets as NumPy arrays: digits, flowers, captioned flowers, and points on an S-curve."""
+"""Data sets as NumPy arrays: digits, flowers, points on an S-curve, and pictures of your own."""
 
 import hashlib
 import io
@@ -16,6 +16,8 @@ from imagegen._download import DownloadError, cache_folder, fetch, reading
 from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
 from imagegen._oxford import decoded_photographs, species_labels
 from imagegen.drawn.captioned import captioned_flowers as captioned_flowers
+from imagegen.folders import ImageFolder as ImageFolder
+from imagegen.folders import folder as folder
 from imagegen.images import fitted
 
 import numpy as np

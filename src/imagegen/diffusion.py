@@ -17,6 +17,7 @@ from imagegen.guidance import Autoguidance
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
 from imagegen.sampling import Prompts, SamplingOptions, checked_sampling
 from imagegen.schedules import CosineSchedule, Schedule
+from imagegen.training import CarefulTraining, as_images, value_range_of
 from imagegen.typing import Array, Batch, Config, Images, Tensor
 
 import keras
@@ -28,7 +29,7 @@ _PROMPTS_AT_ONCE = 16
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
-class DiffusionModel(ImageGenerator, keras.Model):
+class DiffusionModel(ImageGenerator, CarefulTraining):
     """Trains a network to denoise, and generates pictures from noise.
 
     Training mixes each picture with noise at a random time, and the network learns what was
@@ -248,7 +249,10 @@ class DiffusionModel(ImageGenerator, keras.Model):
             images = model.generate(2, num_steps=3, seed=0)
             ```
         """
-        return presets.load(name, cls)
+        model = presets.load(name, cls)
+        # What a preset has learned stands for its average, and no longer for many steps of it.
+        model.steps_averaged.assign(0)
+        return model
 
     def save_preset(self, path: str | Path) -> str:
         """Saves the averaged model in half precision, small enough to share.
@@ -326,9 +330,86 @@ class DiffusionModel(ImageGenerator, keras.Model):
         weights = self.weighting(self.prediction, noise_rates, signal_rates)
         return estimate, output, target, weights
 
+    def check_examples(self, x: Batch, y: Batch = None) -> tuple[Batch, Batch]:
+        """Returns pictures, or a tuple of pictures and tokens, that the model can learn from.
+
+        Args:
+            x: Pictures `(num_images, *sample_shape)`, as an array or a list; with an `encoder` a
+                tuple of them and of prompts or tokens, when `y` isn't given.
+            y: A prompt for each picture, or its tokens: names or numbers of classes, captions.
+
+        Returns:
+            What `call` takes, and `None`.
+
+        Raises:
+            ValueError: If the pictures have another shape or range, or a value is not finite, or
+                the encoder can't read a prompt.
+        """
+        if self.encoder is None:
+            if y is not None or (isinstance(x, tuple) and len(x) != 1):
+                raise ValueError(
+                    "`x` must be pictures alone: the model has no `encoder` that would read what "
+                    f"comes with them. Received: {_described(x, y)}"
+                )
+            return self._checked_images(x[0] if isinstance(x, tuple) else x), None
+        if y is None:
+            if not isinstance(x, list | tuple) or len(x) != 2:
+                raise ValueError(
+                    "A model with an encoder is trained on pictures and a prompt for each: "
+                    f"fit(images, prompts). Received: {_described(x, y)}"
+                )
+            x, y = x
+        images = self._checked_images(x)
+        return (images, self._checked_tokens(y, len(images))), None
+
+    def _checked_images(self, images: Batch) -> Any:
+        images = as_images(images, self.sample_shape)
+        found = value_range_of(images)
+        if self.value_range is None or found is None:
+            return images
+        low, high = self.value_range
+        small = images.dtype.kind == "f" and self.value_range == (0, 255) and 0 < found[1] <= 1
+        if found[0] < low or found[1] > high or small:
+            raise ValueError(
+                f"`images` must have values in the model's `value_range`, from {low:g} to "
+                f"{high:g}. Received: {images.dtype} from {found[0]:g} to {found[1]:g}"
+            )
+        return images
+
+    def _checked_tokens(self, prompts: Batch, count: int) -> Batch:
+        texts = isinstance(prompts, list) or getattr(prompts, "dtype", np.dtype(int)).kind in "OUS"
+        tokens = self.encoder.tokens(list(prompts)) if texts else prompts
+        num_names = len(getattr(self.encoder, "names", ()))
+        if num_names and isinstance(tokens, np.ndarray):
+            low, high = tokens.min(), tokens.max()
+            # The last number is that of the empty prompt, which nobody means who counts from 1.
+            if low < 0 or high > num_names or (low == 1 and high == num_names):
+                raise ValueError(
+                    f"`prompts` must be numbers of classes from 0 to {num_names - 1}. "
+                    f"Received: {low} to {high}"
+                )
+
+        def check(tokens: Any, empty: np.ndarray) -> None:
+            if tuple(np.shape(tokens)) != (count, *empty.shape):
+                raise ValueError(
+                    f"`prompts` must be one for each picture, of the shape {(count, *empty.shape)} "
+                    f"when they are tokens. Received: shape {tuple(np.shape(tokens))}"
+                )
+
+        keras.tree.map_structure(check, tokens, self.encoder.empty)
+        return tokens
+
     def make_train_function(self, force: bool = False) -> Any:
         # Where `fit` begins: inside the compiled step nothing can be looked at.
         self.check_ready()
+        for learning, copy in self._averages():
+            if len(learning.weights) != len(copy.weights):
+                raise ValueError(
+                    "`network` and `encoder` must have the weights that they were handed in with, "
+                    f"as their averages do. Received: {len(learning.weights)} weights, and "
+                    f"{len(copy.weights)} averages. LoRA adds weights: for it, make a model of the "
+                    "changed network"
+                )
         return super().make_train_function(force)
 
     def make_test_function(self, force: bool = False) -> Any:
@@ -344,18 +425,17 @@ class DiffusionModel(ImageGenerator, keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Returns the loss between the network's output and its target, and moves the averages."""
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "`fit` and `evaluate` take the pictures alone, or a tuple of pictures and tokens. "
-                "Received: targets or sample weights"
-            )
         if training:
             move_averages(self._averages(), self.steps_averaged, self.averaging)
-        return sum(self.losses, start=self.loss_of(y_pred))
+        return sum(self.losses, start=self.loss_of(y_pred, sample_weight))
 
-    def loss_of(self, attempt: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+    def loss_of(
+        self, attempt: tuple[Tensor, Tensor, Tensor, Tensor], sample_weight: Tensor | None = None
+    ) -> Tensor:
         """Returns the mean weighed loss of what `attempt` or `call` returned, a scalar."""
         _, output, target, weights = attempt
+        if sample_weight is not None:
+            weights = ops.reshape(weights, (-1,)) * ops.cast(sample_weight, "float32")
         errors = self.loss_function(target, output)
         return ops.mean(ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1)) * errors)
 
@@ -556,6 +636,17 @@ class DiffusionModel(ImageGenerator, keras.Model):
         if self.value_range is None:
             return
         mean, deviation = self._statistics()
+        low, high = self.value_range
+        if (deviation <= 2 * keras.config.epsilon()).all():
+            raise ValueError(
+                "`normalizer` must be adapted to pictures that differ. "
+                f"Received: pictures whose every value is {mean.ravel()[0]:g}"
+            )
+        if mean.min() < low or mean.max() > high:
+            raise ValueError(
+                "`normalizer` must be adapted to pictures in the model's `value_range`, from "
+                f"{low:g} to {high:g}. Received: pictures with a mean of {mean.mean():.3g}"
+            )
         if not mean.any() and (deviation == 1).all():
             raise ValueError(
                 "`normalizer` must be adapted to the pictures first: call "
@@ -567,6 +658,11 @@ class DiffusionModel(ImageGenerator, keras.Model):
                 f"value_range=(0, 255), and pictures with values around {mean.mean():.2g}. "
                 "Pass value_range=(0, 1) for pictures from 0 to 1"
             )
+
+
+def _described(x: Batch, y: Batch) -> str:
+    kinds = [type(part).__name__ for part in (x if isinstance(x, list | tuple) else [x])]
+    return f"{' and '.join(kinds[:3])}{'' if y is None else f', and y of {type(y).__name__}'}"
 
 
 def _output(

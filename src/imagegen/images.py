@@ -6,6 +6,7 @@ always the channels.
 """
 
 import math
+import os
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from imagegen.typing import Images
 
 import keras
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps
 
 _CHANNELS = (1, 3)
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
@@ -92,21 +93,27 @@ def to_float(images: Images) -> np.ndarray:
     return np.divide(array, 255, dtype="float32")
 
 
-def center_square(picture: Image.Image, image_size: int) -> np.ndarray:
+def center_square(
+    picture: Image.Image | str | os.PathLike[str], image_size: int, *, background: str = "white"
+) -> np.ndarray:
     """Cuts the largest square out of the middle of a picture, and resizes it with antialiasing.
 
     The picture keeps its proportions, and every pixel of the square counts in the small one: what
-    photographs of all shapes need before a network of one size learns from them.
+    photographs of all shapes need before a network of one size learns from them. It is taken as a
+    viewer shows it: turned as the camera says, and of any mode and depth.
 
     Args:
-        picture: A picture of any size and mode, as `PIL.Image.open` gives it.
+        picture: A picture of any size and mode, as `PIL.Image.open` gives it, or its file.
         image_size: Height and width of the result, in pixels.
+        background: The colour behind what is transparent, by a name or as `"#rrggbb"`.
 
     Returns:
         A uint8 array `(image_size, image_size, 3)`.
 
     Raises:
-        ValueError: If `image_size` is no positive integer.
+        ValueError: If `image_size` is no positive integer, `picture` is something else or has no
+            pixels, or there is no such colour.
+        OSError: If the file can't be read.
 
     Example:
         ```python
@@ -118,14 +125,68 @@ def center_square(picture: Image.Image, image_size: int) -> np.ndarray:
         ```
     """
     check_integer(image_size, "image_size", minimum=1)
-    left, top = (picture.width - picture.height) / 2, (picture.height - picture.width) / 2
-    left, top = max(left, 0), max(top, 0)
-    square = picture.convert("RGB").resize(
-        (image_size, image_size),
-        Image.Resampling.LANCZOS,
-        box=(left, top, picture.width - left, picture.height - top),
+    if isinstance(picture, str | os.PathLike):
+        with Image.open(picture) as opened:
+            return resized_to(upright(opened, background), image_size, image_size)
+    if not isinstance(picture, Image.Image):
+        raise ValueError(
+            "`picture` must be a PIL.Image.Image, or the path of one; PIL.Image.fromarray makes it "
+            f"of an array. Received: {type(picture).__name__}"
+        )
+    return resized_to(upright(picture, background), image_size, image_size)
+
+
+def upright(picture: Image.Image, background: str = "white") -> Image.Image:
+    """Returns a picture as a viewer shows it, in RGB.
+
+    Args:
+        picture: A picture of any mode, with or without a note of how the camera was held.
+        background: The colour behind what is transparent.
+
+    Raises:
+        ValueError: If the picture has no pixels, or there is no such colour.
+    """
+    if not picture.width or not picture.height:
+        raise ValueError(f"`picture` must have pixels. Received: size {picture.size}")
+    try:
+        color = ImageColor.getrgb(background)[:3]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"`background` must be a colour, such as 'white' or '#ffcc00'. Received: {background!r}"
+        ) from error
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        values = np.asarray(picture, "float64")
+        full = {"F": 1.0, "I": 255.0}.get(picture.mode, 65535.0)
+        if values.max() > full:  # Floats up to 255, or 16 bits in the mode of 32.
+            full = 255.0 if picture.mode == "F" else 65535.0
+        values *= 255 / full
+        return Image.fromarray(np.rint(values).clip(0, 255).astype("uint8")).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (*color, 255)), picture).convert(
+        "RGB"
     )
-    return np.asarray(square)
+
+
+def resized_to(
+    picture: Image.Image, height: int, width: int, pad: bool = False, background: str = "white"
+) -> np.ndarray:
+    """Returns an RGB picture in another size, uint8 `(height, width, 3)`, not distorted.
+
+    Args:
+        picture: The picture.
+        height: The new height.
+        width: The new width.
+        pad: Whether all of it is kept, on the background, or as much as fills the size is cut out
+            of its middle.
+        background: The colour beside it when it is kept whole.
+    """
+    method = Image.Resampling.LANCZOS
+    if pad:
+        return np.asarray(ImageOps.pad(picture, (width, height), method, background))
+    return np.asarray(ImageOps.fit(picture, (width, height), method))
 
 
 def fitted(images: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -259,6 +320,10 @@ def show(
 
 
 def _as_array(images: Images, name: str) -> np.ndarray:
+    if isinstance(images, Image.Image):
+        return np.asarray(upright(images))
+    if isinstance(images, list | tuple) and any(isinstance(each, Image.Image) for each in images):
+        images = [_as_array(each, name) for each in images]
     try:
         return keras.ops.convert_to_numpy(images)
     except ValueError as error:
@@ -267,6 +332,12 @@ def _as_array(images: Images, name: str) -> np.ndarray:
 
 def _check_shape(array: np.ndarray, name: str) -> np.ndarray:
     channelled = array.ndim > 2 and array.shape[-1] in _CHANNELS
+    # A width of 4 can be meant, in tiny pictures.
+    if array.ndim > 2 and array.shape[-1] == 4 and min(array.shape[-3:-1]) > 8:
+        raise ValueError(
+            f"`{name}` must have 1 or 3 channels; a PIL.Image.Image with transparency is laid on "
+            f"white. Received: shape {array.shape}"
+        )
     if array.ndim - channelled not in (2, 3) or array.size == 0:
         raise ValueError(
             f"`{name}` must have the shape {_SHAPES}, none of them 0. Received: shape {array.shape}"

@@ -108,7 +108,9 @@ class LatentDiffusion(ImageGenerator, keras.Model):
             ValueError: If the name is unknown, or the file is damaged or holds another model.
             OSError: If the file has to be downloaded and can't be.
         """
-        return presets.load(name, cls)
+        model = presets.load(name, cls)
+        model.model.steps_averaged.assign(0)  # As `DiffusionModel.from_preset` does.
+        return model
 
     def save_preset(self, path: str | Path) -> str:
         """Saves the averaged model and the autoencoder in half precision, as one file.
@@ -234,6 +236,17 @@ class LatentDiffusion(ImageGenerator, keras.Model):
                 "The normalizer of `model` must be adapted to the latents before it is trained: "
                 "call `model.normalizer.adapt(latents)`. Received: mean 0, variance 1"
             )
+
+    def fit(self, *arguments: Any, **options: Any) -> keras.callbacks.History:
+        """Says how a latent diffusion model is trained: in its latents.
+
+        Raises:
+            ValueError: If it is called.
+        """
+        raise ValueError(
+            "A LatentDiffusion is trained in its latents: compile and fit its `model` on "
+            "`to_samples(images)`. Received: a call of `fit`"
+        )
 
     def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object

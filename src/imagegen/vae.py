@@ -12,6 +12,7 @@ from imagegen._checks import (
     check_rank,
 )
 from imagegen.layers import LatentSampler
+from imagegen.training import CarefulTraining, as_images
 from imagegen.typing import Array, Batch, Config, Images, Tensor
 
 import keras
@@ -29,7 +30,7 @@ _SMALLEST_PROBABILITY = 1e-7
 
 
 @keras.saving.register_keras_serializable("imagegen")
-class VAE(keras.Model):
+class VAE(CarefulTraining):
     r"""A variational autoencoder: images to normal distributions, and samples of them to images.
 
     Training minimizes, per image,
@@ -141,11 +142,6 @@ class VAE(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Returns the batch's loss, a scalar, and tracks its two parts."""
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "A VAE learns from images alone: `y` and `sample_weight` must be None. "
-                f"Received: y={y}, sample_weight={sample_weight}"
-            )
         reconstructions, mean, log_variance = (ops.cast(part, "float32") for part in y_pred)
         images = ops.cast(_unit_range(x), "float32")
         # Keras clips the probabilities by 1e-7: a pixel costs at most 16.1 nats, never infinity.
@@ -160,7 +156,33 @@ class VAE(keras.Model):
         self.reconstruction_tracker.update_state(reconstruction_losses)
         self.kl_tracker.update_state(kl_losses)
         # `self.losses` holds the regularizers of the two networks.
-        return ops.mean(reconstruction_losses + self.beta * kl_losses) + sum(self.losses)
+        losses = reconstruction_losses + self.beta * kl_losses
+        if sample_weight is not None:
+            losses = losses * ops.cast(sample_weight, "float32")
+        return ops.mean(losses) + sum(self.losses)
+
+    def check_examples(self, x: Batch, y: Batch = None) -> tuple[Batch, Batch]:
+        """Returns images that the model can learn from.
+
+        Args:
+            x: Images as for `encode`, or a list of them.
+            y: Nothing: a VAE learns from images alone.
+
+        Returns:
+            The images, and `None`.
+
+        Raises:
+            ValueError: If the images have another shape or range, or hold NaN, or `y` is given.
+        """
+        if y is not None or (isinstance(x, tuple) and len(x) != 1):
+            raise ValueError(
+                "`x` must be images alone: a VAE learns from nothing else. "
+                f"Received: x of {type(x).__name__}, y of {type(y).__name__}"
+            )
+        images = as_images(x[0] if isinstance(x, tuple) else x, self.encoder.input_shape[1:])
+        if isinstance(images, np.ndarray):
+            _check_unit_range(images)
+        return images, None
 
     def encode(self, images: Images) -> tuple[np.ndarray, np.ndarray]:
         """Returns the parameters of each image's distribution in the latent space.
@@ -178,13 +200,7 @@ class VAE(keras.Model):
         """
         images = check_finite(images, "images")
         _check_shape(images, "images", self.encoder.input_shape)
-        if images.dtype != np.uint8 and not (
-            images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1
-        ):
-            raise ValueError(
-                "`images` must be uint8 from 0 to 255 or floats from 0 to 1. Received: "
-                f"{images.dtype} from {images.min()} to {images.max()}"
-            )
+        _check_unit_range(images)
         mean, log_variance = self._predict(self.encoder, images, "Encoding")
         return mean, log_variance
 
@@ -324,6 +340,16 @@ def negative_elbo(vae: VAE, images: Images, *, num_draws: int = 1, seed: int = 0
     nats = reconstruction + kl
     bits_per_dimension = float(nats / np.log(2) / images[0].size)
     return NegativeELBO(nats, reconstruction, kl, bits_per_dimension)
+
+
+def _check_unit_range(images: np.ndarray) -> None:
+    if images.dtype != np.uint8 and not (
+        images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1
+    ):
+        raise ValueError(
+            "`images` must be uint8 from 0 to 255 or floats from 0 to 1: divide floats up to 255 "
+            f"by 255. Received: {images.dtype} from {images.min()} to {images.max()}"
+        )
 
 
 def _unit_range(images: Tensor) -> Tensor:
