@@ -223,7 +223,7 @@ def test_a_picture_fits_its_captions_better_than_others_by_the_preset():
         (lambda clip: clip.embed_texts([]), "at least one sentence"),
         (lambda clip: clip.embed_texts(["a rad flower"]), "Did you mean 'red'"),
         (lambda clip: clip(IMAGES), "a tuple of pictures and tokens"),
-        (lambda clip: clip.compute_loss(y=IMAGES), "pictures and tokens alone"),
+        (lambda clip: clip.compute_loss(sample_weight=[1]), "`sample_weight` must be left out"),
         (lambda clip: imagegen.CLIP(clip.image_encoder, None), "`text_encoder` must be"),
         (lambda clip: imagegen.CLIP(None, clip.text_tower.text_encoder), "`image_encoder` must be"),
         (

@@ -448,7 +448,7 @@ def test_a_model_without_an_encoder_takes_no_prompts():
 
 
 def test_pictures_without_tokens_are_refused_by_a_conditional_model():
-    with pytest.raises(ValueError, match="tuple of pictures and tokens"):
+    with pytest.raises(ValueError, match="pictures and a prompt for each"):
         conditional_model().fit(pictures()[0], verbose=0)
 
 

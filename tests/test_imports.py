@@ -44,6 +44,7 @@ ALLOWED = {
     "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
     "features": "presets _batches _download",
+    "files": "images _files",
     "finetuning": "diffusion layers unet _weights",
     "folders": "images",
     "images": "",

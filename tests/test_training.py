@@ -359,3 +359,31 @@ def test_stop_is_heard_at_any_moment(interruptible):
 def test_a_preset_shows_what_it_is_taught():
     model = imagegen.DiffusionModel.from_preset("captioned-32")
     assert float(ops.convert_to_numpy(model.steps_averaged)) == 0
+
+
+def test_a_word_that_is_not_learned_to_its_end_leaves_every_weight(interruptible):
+    tokenizer = imagegen.WordTokenizer.fit(["a red flower with petals"])
+    network = imagegen.UNet(
+        8,
+        [8],
+        block_depth=1,
+        norm="group",
+        embedding_dim=8,
+        condition_dim=4,
+        context_shape=(6, 4),
+        attention_resolutions=[8],
+    )
+    model = imagegen.DiffusionModel(network, encoder=imagegen.TextEncoder(tokenizer, 4))
+    model.normalizer.adapt(PICTURES)
+    before = weights(model)
+    for seconds in (0.5, 1.5, 3.0):
+        timer = threading.Timer(seconds, stop)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            imagegen.learn_concept(
+                model, PICTURES[:3], "<x>", initial_word="red", num_steps=100_000, batch_size=2
+            )
+        timer.join()
+        assert same(weights(model), before)
+        assert "<x>" not in model.encoder.tokenizer.words
+    model.generate("a red flower", num_steps=1, seed=0)

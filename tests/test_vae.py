@@ -415,11 +415,9 @@ def test_a_decoder_of_nan_is_an_error_not_a_picture():
 def test_targets_and_integer_images_are_refused_in_fit():
     vae = _tiny_vae()
     vae.compile("sgd")
-    with pytest.raises(ValueError, match="learns from images alone"):
+    with pytest.raises(ValueError, match="learns from nothing else"):
         vae.fit(_images(), np.zeros(10), verbose=0)
-    vae = _tiny_vae()  # On JAX, Keras loses the weights of a model whose `fit` raises.
-    vae.compile("sgd")
-    with pytest.raises(ValueError, match="Received: dtype int32"):
+    with pytest.raises(ValueError, match="Received: int32"):
         vae.fit(_images().astype("int32"), verbose=0)
 
 

@@ -39,6 +39,8 @@ from imagegen.editing import image_to_image as image_to_image
 from imagegen.editing import variations as variations
 from imagegen.features import extract_features as extract_features
 from imagegen.features import feature_model as feature_model
+from imagegen.files import read_metadata as read_metadata
+from imagegen.files import save_images as save_images
 from imagegen.finetuning import resized as resized
 from imagegen.finetuning import with_names as with_names
 from imagegen.generation import ImageGenerator as ImageGenerator

@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
-from imagegen._checks import check_finite, check_number
+from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._jit import compiled
 from imagegen.conditioning import Conditions
 from imagegen.guidance import Autoguidance, Guidance
@@ -23,6 +23,8 @@ from tqdm import tqdm
 
 # How often the progress bar moves in a run; each stop costs a dispatch of the compiled program.
 _PROGRESS_CHUNKS = 10
+# More pictures than these come in several batches: of the same program, which memory grows with.
+_LARGEST_BATCH = 128
 
 
 class ImageGenerator(abc.ABC):
@@ -235,6 +237,7 @@ class ImageGenerator(abc.ABC):
         *,
         num_images: int | None = None,
         noise: Images | None = None,
+        batch_size: int | None = None,
         **options: Unpack[SamplingOptions],
     ) -> np.ndarray:
         """Generates pictures from noise.
@@ -252,6 +255,8 @@ class ImageGenerator(abc.ABC):
             num_images: How many pictures, by name; beside one prompt, so many of it.
             noise: Standard normal noise to start from, one sample a picture, in the place of noise
                 drawn from the seed: a way through noise, or what `ddim_inversion` returned.
+            batch_size: How many pictures are sampled at a time, at least 1: memory grows with it,
+                and the pictures stay the same. By default, all up to 128.
             **options: How to sample, by the names of `SamplingOptions`.
 
         Returns:
@@ -271,7 +276,9 @@ class ImageGenerator(abc.ABC):
             images = model.generate(4, num_steps=5, seed=1)
             ```
         """
-        samples = self.sample(prompts, num_images=num_images, noise=noise, **options)
+        samples = self.sample(
+            prompts, num_images=num_images, noise=noise, batch_size=batch_size, **options
+        )
         return self.to_images(samples)
 
     def generate_steps(
@@ -309,6 +316,7 @@ class ImageGenerator(abc.ABC):
         *,
         num_images: int | None = None,
         noise: Images | None = None,
+        batch_size: int | None = None,
         **options: Unpack[SamplingOptions],
     ) -> np.ndarray:
         """Generates samples: what `to_images` makes pictures of, such as latents.
@@ -317,6 +325,7 @@ class ImageGenerator(abc.ABC):
             prompts: How many samples, or prompts, as for `generate`.
             num_images: How many samples, as for `generate`.
             noise: Noise to start from, as for `generate`.
+            batch_size: How many samples at a time, as for `generate`.
             **options: How to sample, by the names of `SamplingOptions`.
 
         Returns:
@@ -325,8 +334,17 @@ class ImageGenerator(abc.ABC):
         Raises:
             ValueError: If an argument is out of range.
         """
-        steps = self._sample(prompts, num_images, noise, options, None)
-        return ops.convert_to_numpy(last_of(steps))
+        way = self._way(prompts, num_images, options)
+        if batch_size is not None:
+            batch_size = check_integer(batch_size, "batch_size", minimum=1)
+        num_parts = math.ceil(way.num_images / (batch_size or _LARGEST_BATCH))
+        if num_parts == 1:
+            noisy = way.first_noise(noise)
+            return ops.convert_to_numpy(way.end(noisy, way.sampler.init(noisy, way.seed_tensor)))
+        noise = None if noise is None else way.checked_noise(noise)
+        size = math.ceil(way.num_images / num_parts)
+        starts = tqdm(range(0, way.num_images, size), "batches", delay=1, leave=False)
+        return np.concatenate([way.part(start, size, noise) for start in starts])
 
     def sample_steps(
         self,
@@ -351,21 +369,13 @@ class ImageGenerator(abc.ABC):
         Raises:
             ValueError: If an argument is out of range.
         """
-        for noisy, clean in self._sample(prompts, num_images, noise, options, 1):
+        way = self._way(prompts, num_images, options)
+        first = way.first_noise(noise)
+        for noisy, clean in way.steps(first, way.sampler.init(first, way.seed_tensor), chunk=1):
             yield ops.convert_to_numpy(noisy), ops.convert_to_numpy(clean)
 
-    def _sample(
-        self,
-        prompts: Any,
-        num_images: int | None,
-        noise: Images | None,
-        options: Mapping[str, Any],
-        chunk: int | None,
-    ) -> Iterator[tuple[Any, Any]]:
-        prompts, num_images, options = subjects(prompts, num_images, options)
-        way = self.begin(prompts, num_images, options)
-        noisy = way.first_noise(noise)
-        return way.steps(noisy, way.sampler.init(noisy, way.seed_tensor), chunk=chunk)
+    def _way(self, prompts: Any, num_images: int | None, options: Mapping[str, Any]) -> "Way":
+        return self.begin(*subjects(prompts, num_images, options))
 
     def begin(
         self, prompts: Prompts | None, num_images: int | None, options: Mapping[str, Any]
@@ -503,7 +513,8 @@ class Way:
         guidance: What they shall show, or `None`.
         num_steps: Steps of the whole way.
         sampler: How a step is taken.
-        seed: The seed of all pictures, or a list of one for each.
+        seed: The seed of all pictures, or a list of one for each, or of a pair for each: a seed,
+            and which of its pictures.
 
     Example:
         ```python
@@ -523,7 +534,7 @@ class Way:
     guidance: Guidance | None
     num_steps: int
     sampler: Sampler
-    seed: int | list[int]
+    seed: Any
 
     @functools.cached_property
     def table(self) -> np.ndarray:
@@ -541,12 +552,40 @@ class Way:
 
     def first_noise(self, noise: Images | None = None) -> Any:
         """Returns noise, by default that of the seed, as it is at the first level."""
-        noise = check_finite(self.noise() if noise is None else noise, "noise")
+        noise = self.noise() if noise is None else self.checked_noise(noise)
+        # With the deviation that normalized data have there.
+        return ops.convert_to_tensor(noise * np.hypot(*self.table[0, 1:]), "float32")
+
+    def checked_noise(self, noise: Images) -> np.ndarray:
+        """Returns noise as an array, or raises a ValueError when it has another shape."""
+        noise = check_finite(noise, "noise")
         shape = (self.num_images, *self.model.sample_shape)
         if noise.shape != shape:
             raise ValueError(f"`noise` must have the shape {shape}. Received: shape {noise.shape}")
-        # With the deviation that normalized data have there.
-        return ops.convert_to_tensor(noise * np.hypot(*self.table[0, 1:]), "float32")
+        return noise
+
+    def part(self, start: int, size: int, noise: np.ndarray | None) -> np.ndarray:
+        """Samples some of the pictures alone, as they are among all of them.
+
+        Args:
+            start: The number of the first.
+            size: How many; what is missing at the end is filled up, so that one program serves all
+                parts.
+            noise: Noise of all pictures, or `None` for that of the seed.
+
+        Returns:
+            Clean samples, float32, as many as there are.
+        """
+        rows = np.minimum(np.arange(start, start + size), self.num_images - 1)
+        numbers = [
+            (self.seed, int(row)) if np.ndim(self.seed) == 0 else (self.seed[row], 0)
+            for row in rows
+        ]
+        guidance = None if self.guidance is None else self.guidance.at(rows)
+        way = dataclasses.replace(self, num_images=size, guidance=guidance, seed=numbers)
+        noisy = way.first_noise(None if noise is None else noise[rows])
+        samples = way.end(noisy, way.sampler.init(noisy, way.seed_tensor))
+        return ops.convert_to_numpy(samples)[: self.num_images - start]
 
     def steps(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from imagegen.samplers import Denoise
-from imagegen.typing import Tensor
+from imagegen.typing import Array, Tensor
 
 from keras import ops
 
@@ -39,6 +39,19 @@ class Guidance(NamedTuple):
     negative: tuple[Tensor, ...] | None = None
     scale: Tensor | float = 1.0
     rescale: Tensor | float = 0.0
+
+    def at(self, rows: Array) -> "Guidance":
+        """Returns the guidance of some of the pictures.
+
+        Args:
+            rows: Their numbers, integers `(num_images,)`.
+        """
+        positive, negative = (
+            None if parts is None else tuple(ops.take(part, rows, axis=0) for part in parts)
+            for parts in (self.positive, self.negative)
+        )
+        assert positive is not None
+        return self._replace(positive=positive, negative=negative)
 
     def around(self, denoise: Callable[..., Any]) -> Denoise:
         """Returns a `denoise` that follows the prompts.

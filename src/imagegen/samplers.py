@@ -419,40 +419,50 @@ def step_noise(like: Tensor, seed: Tensor, index: Tensor) -> Tensor:
     Args:
         like: Samples `(batch, ...)`, whose shape the noise has.
         seed: A non-negative integer tensor; or one for each sample, `(batch,)`, whose noise is that
-            of the first sample under its seed.
+            of the first sample under its seed; or `(batch, 2)`, a seed and a number for each, whose
+            noise is that of the sample of this number.
         index: The step, an integer tensor.
 
     Returns:
         Standard normal noise, float32.
     """
     count, shape = like.shape[0], tuple(like.shape[1:])
-    shared = len(seed.shape) == 0
+    seed = _seeds_and_numbers(seed, count)
     if keras.backend.backend() == "jax":
         import jax
 
-        def draw(seed: Any, number: Any) -> Tensor:
-            key = jax.random.fold_in(jax.random.key(seed), index)  # type: ignore[arg-type]
-            return jax.random.normal(jax.random.fold_in(key, number), shape)
+        def draw(pair: Any) -> Tensor:
+            key = jax.random.fold_in(jax.random.key(pair[0]), index)  # type: ignore[arg-type]
+            return jax.random.normal(jax.random.fold_in(key, pair[1]), shape)
 
-        numbers = jax.numpy.arange(count) if shared else jax.numpy.zeros(count, int)
-        return jax.vmap(draw, (None if shared else 0, 0))(seed, numbers)
+        return jax.vmap(draw)(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         fold_in = tf.random.experimental.stateless_fold_in
-        draws = []
-        for i in range(count):
-            mixed = fold_in(tf.stack([seed if shared else seed[i], index]), 0)
-            draws.append(tf.random.stateless_normal(shape, fold_in(mixed, i if shared else 0)))
-        return tf.stack(draws)
-    # The 1 sets it apart from `initial_noise`, which has the sample where this has the step.
-    seeds: Any
-    seeds, size = ([seed], tuple(like.shape)) if shared else (seed, (1, *shape))
-    draws = [
-        np.random.default_rng([int(one), int(index), 1]).standard_normal(size, dtype="float32")
-        for one in seeds
-    ]
-    return ops.convert_to_tensor(np.concatenate(draws))
+        mixed = (fold_in(tf.stack([seed[i, 0], index]), 0) for i in range(count))
+        keys = (fold_in(key, seed[i, 1]) for i, key in enumerate(mixed))
+        return tf.stack([tf.random.stateless_normal(shape, key) for key in keys])
+    pairs = ops.convert_to_numpy(seed)
+    noise = np.empty((count, *shape), "float32")
+    for one in np.unique(pairs[:, 0]):
+        rows = pairs[:, 0] == one
+        numbers = pairs[rows, 1]
+        # The 1 sets it apart from `initial_noise`, which has the sample where this has the step.
+        random = np.random.default_rng([int(one), int(index), 1])
+        drawn = random.standard_normal((numbers.max() + 1, *shape), dtype="float32")
+        noise[rows] = drawn[numbers]
+    return ops.convert_to_tensor(noise)
+
+
+def _seeds_and_numbers(seed: Tensor, count: int) -> Tensor:
+    """A seed and a number for each sample, `(batch, 2)`, from all forms of seeds."""
+    if len(seed.shape) == 2:
+        return seed
+    shared = len(seed.shape) == 0
+    seeds = ops.broadcast_to(seed, (count,))
+    numbers = ops.arange(count, dtype="int32") if shared else ops.zeros((count,), "int32")
+    return ops.stack([ops.cast(seeds, "int32"), numbers], axis=1)
 
 
 def advance(
@@ -514,7 +524,9 @@ def checked_seeds(seed: int | Sequence[int] | None, count: int) -> int | list[in
 
 
 def initial_noise(
-    num_samples: int, shape: tuple[int, ...], seed: int | Sequence[int]
+    num_samples: int,
+    shape: tuple[int, ...],
+    seed: int | Sequence[int] | Sequence[tuple[int, int]],
 ) -> np.ndarray:
     """Returns standard normal noise in which sample i depends on `seed` and i alone.
 
@@ -524,7 +536,7 @@ def initial_noise(
         num_samples: How many samples.
         shape: The shape of each.
         seed: A non-negative integer; or one for each sample, which then is the first sample under
-            its seed.
+            its seed; or a pair for each, a seed and which of its samples.
 
     Returns:
         float32 array `(num_samples, *shape)`.
@@ -539,6 +551,7 @@ def initial_noise(
     """
     noise = np.empty((num_samples, *shape), "float32")
     for index in range(num_samples):
-        entropy = [seed, index] if np.ndim(seed) == 0 else [seed[index], 0]  # type: ignore[index]
+        one: Any = (seed, index) if np.ndim(seed) == 0 else seed[index]  # type: ignore[index]
+        entropy = [one, 0] if np.ndim(one) == 0 else list(one)
         np.random.default_rng(entropy).standard_normal(dtype="float32", out=noise[index])
     return noise

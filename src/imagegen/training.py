@@ -70,6 +70,12 @@ class CarefulTraining(keras.Model):
         # Of the backend that the model was compiled for; another one chooses anew.
         return config and config | {"jit_compile": "auto"}
 
+    def compile_from_config(self, config: Config) -> None:
+        # Keras leaves it to those who have a `compile` of their own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def fit(self, x: Batch = None, y: Batch = None, **options: Any) -> keras.callbacks.History:
         """Trains the model: see `keras.Model.fit`.
 
