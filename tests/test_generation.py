@@ -394,3 +394,30 @@ def test_a_way_knows_its_levels():
     way = MODEL.begin("dark", 3, {"num_steps": 4, "seed": 1})
     np.testing.assert_array_equal(way.table, imagegen.samplers.levels(MODEL.schedule, 4))
     assert way.noise().shape == (3, *MODEL.sample_shape)
+
+
+@pytest.mark.parametrize("sampler", [imagegen.DDIM(), imagegen.DDPM(), imagegen.DPMSolver2M()])
+@pytest.mark.parametrize("seed", [3, list(range(4, 11))])
+def test_pictures_are_the_same_in_batches_of_any_size(sampler, seed):
+    network = imagegen.UNet(8, [8], block_depth=1, norm="group", embedding_dim=8, condition_dim=4)
+    model = imagegen.DiffusionModel(network, encoder=imagegen.LabelEncoder(["lily", "rose"], 4))
+    random = np.random.default_rng(0)
+    model.averaged.set_weights(
+        [0.3 * random.standard_normal(weight.shape) for weight in model.averaged.get_weights()]
+    )
+    model.normalizer.adapt(random.integers(0, 256, (4, 8, 8, 3)))
+    options = {"num_steps": 3, "sampler": sampler, "seed": seed, "guidance_scale": 2.0}
+    prompts = ["lily", "rose", "rose", "", "lily", "rose", "lily"]
+    whole = model.generate(prompts, **options).astype("int64")
+    noise = random.standard_normal((7, 8, 8, 3))
+    noised = model.generate(prompts, noise=noise, **options).astype("int64")
+    for batch_size in (1, 3, 6):
+        parts = model.generate(prompts, batch_size=batch_size, **options)
+        # Another size of batch is another program, which may round otherwise.
+        assert np.abs(parts - whole).max() <= 1
+        parts = model.generate(prompts, batch_size=batch_size, noise=noise, **options)
+        assert np.abs(parts - noised).max() <= 1
+    with pytest.raises(ValueError, match="`batch_size`"):
+        model.generate(prompts, batch_size=0, **options)
+    with pytest.raises(ValueError, match="`noise` must have the shape"):
+        model.generate(prompts, batch_size=2, noise=noise[:3], **options)
