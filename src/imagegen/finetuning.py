@@ -43,7 +43,7 @@ def with_names(
         encoder = imagegen.LabelEncoder(["daisy", "rose"], 4)
         model = imagegen.DiffusionModel(network, encoder=encoder)
         wider = imagegen.with_names(model, ["tulip"], like={"tulip": "rose"})
-        assert wider.encoder.names == ["daisy", "rose", "tulip"]
+        assert wider.encoder.names == ("daisy", "rose", "tulip")
         ```
 
     Reference:
