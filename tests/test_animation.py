@@ -135,3 +135,38 @@ def test_notebook_shows_the_animation_inside_the_page():
     assert plays == 1
     assert "8 frames of 6 x 4 pixels" in repr(animation)
     assert 'alt="An animation of 5 frames"' in Animation(frames)._repr_html_()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+@pytest.mark.parametrize("frames_per_second", [0.5, 12, 24, 30, 45, 50])
+def test_the_speed_is_right_on_the_whole(suffix, frames_per_second, tmp_path):
+    """A GIF counts hundredths of a second, of which a thirtieth is no multiple."""
+    frames = np.arange(60, dtype="uint8")[:, None, None] * np.ones((60, 4, 4), "uint8")
+    save_animation(frames, tmp_path / f"a{suffix}", frames_per_second=frames_per_second)
+    _, durations, _ = read(tmp_path / f"a{suffix}")
+    unit = 10 if suffix == ".gif" else 1
+    assert sum(durations) == pytest.approx(60_000 / frames_per_second, abs=unit)
+    assert max(durations) - min(durations) <= unit
+
+
+def test_a_long_pause_is_kept_or_refused(tmp_path):
+    still = np.zeros((70, 4, 4), "uint8")
+    save_animation(still, tmp_path / "still.webp", frames_per_second=0.1)
+    with pytest.raises(ValueError, match=r"655.35 s in a GIF.*Received: the same picture for 700"):
+        save_animation(still, tmp_path / "still.gif", frames_per_second=0.1)
+    still[35] = 1
+    save_animation(still, tmp_path / "still.gif", frames_per_second=0.1)
+    with Image.open(tmp_path / "still.gif") as image:
+        assert image.n_frames == 3
+
+
+@pytest.mark.parametrize(("suffix", "longest"), [(".gif", 65_535), (".webp", 16_383)])
+def test_frames_fill_the_format_and_no_more(suffix, longest, tmp_path):
+    frames = np.zeros((2, 1, longest), "uint8")
+    frames[1] = 255
+    save_animation(frames, tmp_path / f"wide{suffix}")
+    with Image.open(tmp_path / f"wide{suffix}") as image:
+        assert image.size == (longest, 1)
+    with pytest.raises(ValueError, match=r"at most .* pixels high and wide. Received: 1 x"):
+        save_animation(np.pad(frames, ((0, 0), (0, 0), (0, 1))), tmp_path / f"x{suffix}")
+    assert not (tmp_path / f"x{suffix}").exists()

@@ -75,7 +75,7 @@ def test_every_name_and_the_empty_one_have_their_own_vector():
     ("prompt", "message"),
     [
         ("rosy", "Did you mean 'rose'"),
-        ("Rose", "Did you mean 'rose'"),
+        ("🌹", "must be names"),
         (2, "from 0 to 1"),
         (-1, "0"),
     ],
@@ -83,6 +83,15 @@ def test_every_name_and_the_empty_one_have_their_own_vector():
 def test_an_unknown_class_is_named(prompt, message):
     with pytest.raises(ValueError, match=message):
         imagegen.LabelEncoder(["rose", "daisy"], 3).tokens([prompt])
+
+
+def test_case_matters_only_where_names_differ_by_it():
+    encoder = imagegen.LabelEncoder(["Rose", "daisy"], 3)
+    assert encoder.tokens(["ROSE", " rose ", "DAISY", " "]).tolist() == [0, 0, 1, 2]
+    two = imagegen.LabelEncoder(["Rose", "rose"], 3)
+    assert two.tokens(["rose", "Rose"]).tolist() == [1, 0]
+    with pytest.raises(ValueError, match="Did you mean"):
+        two.tokens(["ROSE"])
 
 
 @pytest.mark.parametrize("names", [[], [""], ["a", "a"], [3]])

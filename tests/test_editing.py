@@ -414,3 +414,55 @@ def test_a_model_of_points_edits_no_pictures():
     model = imagegen.DiffusionModel(network, value_range=None)
     with pytest.raises(ValueError, match="`model` must be a model of pictures"):
         call("image_to_image", model=model)
+
+
+# Pictures of any shape
+
+
+def test_pictures_wider_than_high_go_everywhere():
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 24, 3), "uint8")
+    encoder = imagegen.LabelEncoder(["left", "right"], 4)
+    network = imagegen.UNet((8, 24), [4, 8], block_depth=1, embedding_dim=8, condition_dim=4)
+    model = imagegen.DiffusionModel(network, encoder=encoder)
+    model.normalizer.adapt(images)
+    model.compile("adam")
+    model.fit(images, ["left", "right", "left", "right"], batch_size=2, verbose=0)
+    options = {"num_steps": 2, "seed": 0}
+    assert model.generate(["left"], **options).shape == (1, 8, 24, 3)
+    assert imagegen.image_to_image(model, images, **options).shape == images.shape
+    mask = np.zeros((8, 24), bool)
+    mask[:, :12] = True
+    kept = imagegen.inpaint(model, images, mask, num_resamplings=1, **options)
+    np.testing.assert_array_equal(kept[:, :, 12:], images[:, :, 12:])
+    wider = imagegen.outpaint(model, images, (2, 0, 0, 4), num_resamplings=1, **options)
+    assert wider.shape == (4, 10, 28, 3)
+    assert imagegen.variations(model, images[0], 2, **options).shape == (2, 8, 24, 3)
+    small = images.reshape(4, 4, 2, 12, 2, 3).mean((2, 4)).astype("uint8")
+    assert imagegen.super_resolve(model, small, 2, **options).shape == images.shape
+    noise = imagegen.ddim_inversion(model, images, num_steps=2)
+    assert noise.shape == images.shape
+    frames = imagegen.prompt_walk(model, ["left", "right"], 3, **options)
+    assert frames.shape == (3, 8, 24, 3)
+    assert imagegen.resized(model, (16, 8)).generate(1, **options).shape == (1, 16, 8, 3)
+
+
+def test_latents_of_pictures_wider_than_high():
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 24, 3), "uint8")
+    parts = [
+        part((8, 24), [4, 8], block_depth=0)
+        for part in (imagegen.image_encoder, imagegen.image_decoder)
+    ]
+    vae = imagegen.VAE(*parts)
+    assert vae.latent_shape == (2, 6, 4)
+    model = imagegen.DiffusionModel(
+        imagegen.UNet((2, 6), [4], block_depth=1, channels=4), value_range=None
+    )
+    model.normalizer.adapt(vae.encode(images)[0])
+    painter = imagegen.LatentDiffusion(model, vae)
+    assert painter.generate(1, num_steps=2, seed=0).shape == (1, 8, 24, 3)
+    edited = imagegen.image_to_image(painter, images, num_steps=2, seed=0)
+    assert edited.shape == images.shape
+    eyes = imagegen.clip_image_encoder((8, 24), [4, 8], 6)
+    assert eyes(images / 255).shape == (4, 6)
+    flowers = imagegen.datasets.flowers("painted", (16, 24), split="test").images
+    assert flowers.shape == (500, 16, 24, 3)

@@ -78,6 +78,15 @@ def test_what_cannot_be_saved_is_refused_and_leaves_no_file(tmp_path, options, m
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("format", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
+def test_pictures_fill_the_format_and_no_more(tmp_path, format, longest):
+    picture = np.zeros((1, longest + 1), "uint8")
+    with pytest.raises(ValueError, match=r"at most .* Received: 1 x"):
+        imagegen.save_images(picture, tmp_path / "none", format=format)
+    assert not (tmp_path / "none").exists()
+    imagegen.save_images(picture[:, 1:], tmp_path, format=format)
+
+
 def test_a_hostile_file_is_refused(tmp_path):
     path = tmp_path / "a.png"
     for content in (b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 50):

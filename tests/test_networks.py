@@ -197,3 +197,43 @@ def test_outputs_are_float32_under_a_policy_of_half_precision(name):
 def test_impossible_arguments_are_refused(builder, arguments, name):
     with pytest.raises(ValueError, match=rf"`{name}`.*Received"):
         builder(**arguments)
+
+
+PICTURE_NETWORKS = {
+    "unet": lambda: imagegen.UNet((8, 16), [4, 8], block_depth=1),
+    "digit_encoder": imagegen.digit_encoder,
+    "digit_decoder": imagegen.digit_decoder,
+    "image_encoder": lambda: imagegen.image_encoder((8, 16), [4], block_depth=1),
+    "image_decoder": lambda: imagegen.image_decoder((8, 16), [4], block_depth=1),
+    "clip_image_encoder": lambda: imagegen.clip_image_encoder((8, 16), [4, 8], 6),
+    "denoising_autoencoder": lambda: imagegen.denoising_autoencoder((8, 12, 3)),
+    "espcn": lambda: imagegen.espcn(2),
+}
+
+
+@pytest.mark.parametrize("name", PICTURE_NETWORKS)
+def test_channels_come_last_whatever_keras_json_says(name):
+    outputs = []
+    for data_format in ("channels_last", "channels_first"):
+        keras.config.set_image_data_format(data_format)
+        try:
+            keras.utils.set_random_seed(0)
+            network = with_random_head(PICTURE_NETWORKS[name]())
+            inputs = [
+                normal(i, 2, *(8 if side is None else side for side in tensor.shape[1:]))
+                for i, tensor in enumerate(network.inputs)
+            ]
+            outputs.append(network(inputs[0] if len(inputs) == 1 else inputs))
+        finally:
+            keras.config.set_image_data_format("channels_last")
+    for first, second in zip(*map(keras.tree.flatten, outputs), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_presets_load_whatever_keras_json_says():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        for name in ("flowers-64-species", "clip-flowers-32"):
+            assert imagegen.DiffusionModel.from_preset(name).sample_shape[-1] == 3
+    finally:
+        keras.config.set_image_data_format("channels_last")

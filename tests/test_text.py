@@ -47,6 +47,12 @@ def test_case_and_punctuation_say_nothing():
     np.testing.assert_array_equal(plain, loud)
 
 
+def test_accents_are_read_however_they_are_written():
+    tokenizer = imagegen.WordTokenizer.fit(["a ros\N{LATIN SMALL LETTER E WITH ACUTE}"])
+    assert tokenizer.tokens(["A rose\N{COMBINING ACUTE ACCENT}"])[0, 1] == 3
+    assert tokenizer.tokens(["  "]).tolist() == tokenizer.tokens([""]).tolist()
+
+
 def test_one_sentence_in_the_place_of_several_is_refused():
     with pytest.raises(ValueError, match="`captions` must be several"):
         imagegen.WordTokenizer.fit("a red flower")
@@ -64,6 +70,10 @@ def test_one_sentence_in_the_place_of_several_is_refused():
         ("a red flower <dots>", "'<dots>' is not"),
         ("a a a a a a a a", "at most 7 words"),
         (3, "must be sentences"),
+        ("🌹", "made of words. Received: '🌹', of which '🌹' is none"),
+        ("a red flower 🌻🌹", "of which '🌻🌹' is none"),
+        ("a red flower + a bee", r"of which '\+' is none"),
+        ("...", r"of which '\.\.\.' is none"),
     ],
 )
 def test_what_cannot_be_read_is_named(prompt, message):

@@ -74,6 +74,21 @@ def test_a_copy_from_the_configuration_computes_the_same(options):
     np.testing.assert_array_equal(predicted(network, *inputs), predicted(copy, *inputs))
 
 
+def test_pictures_can_be_wider_than_high():
+    options = {"block_depth": 1, "patch_size": 2, "embedding_dim": 8}
+    options |= {"context_shape": (3, 4), "attention_resolutions": [4], "position_embedding": True}
+    network = imagegen.UNet((8, 24), [8, 8], **options)
+    assert network.output_shape == (None, 8, 24, 3)
+    assert imagegen.UNet.from_config(network.get_config()).get_config() == network.get_config()
+    inputs = [np.zeros((1, 8, 24, 3)), np.ones((1, 1, 1, 1)), np.ones((1, 3, 4))]
+    maps = network.attention_maps(inputs)
+    assert {each.shape for each in maps} == {(1, 4, 12, 3)}
+    with pytest.raises(ValueError, match="multiple of 4"):
+        imagegen.UNet((8, 18), [8, 8], block_depth=1, patch_size=2)
+    with pytest.raises(ValueError, match=r"number or \(height, width\)"):
+        imagegen.UNet((8, 16, 3), [8, 8], block_depth=1)
+
+
 def test_a_patch_moves_with_its_pixels():
     """With patches, shifting the input by whole patches shifts the patches, not their insides."""
     from imagegen.unet import _to_patches

@@ -23,15 +23,26 @@ def check_widths(widths: Iterable[Any]) -> list[int]:
     return checked
 
 
-def check_halvings(size: Any, name: str, widths: Collection[int]) -> int:
-    """Returns `size`, or raises when it can't be halved once for each of the `widths`."""
+def check_size(size: Any, name: str) -> tuple[int, int]:
+    """Returns height and width of a `size`, which is one number for a square, or both."""
+    if not isinstance(size, tuple | list):
+        size = (size, size)
+    if len(size) != 2:
+        raise ValueError(f"`{name}` must be a number or (height, width). Received: {name}={size!r}")
+    height, width = (check_integer(side, name, minimum=1) for side in size)
+    return height, width
+
+
+def check_halvings(size: Any, name: str, widths: Collection[int]) -> tuple[int, int]:
+    """Returns height and width, or raises when they can't be halved once for each of `widths`."""
     divisor = 2 ** len(widths)
-    if check_integer(size, name, minimum=1) % divisor:
+    sides = check_size(size, name)
+    if any(side % divisor for side in sides):
         raise ValueError(
             f"`{name}` must be a multiple of {divisor}, which is 2 ** (number of widths). "
             f"Received: {name}={size}"
         )
-    return int(size)
+    return sides
 
 
 def check_number(

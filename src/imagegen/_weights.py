@@ -30,11 +30,18 @@ class GlorotUniform(keras.initializers.GlorotUniform):
         return keras.ops.convert_to_tensor(weights, dtype or keras.config.floatx())
 
 
-# Keras's layers as the package's networks use them.
-conv = partial(keras.layers.Conv2D, kernel_initializer=GlorotUniform)
+# Keras's layers as the package's networks use them. Whatever `keras.json` says, their channels come
+# last: so do those of the pictures.
+conv = partial(keras.layers.Conv2D, kernel_initializer=GlorotUniform, data_format="channels_last")
 dense = partial(keras.layers.Dense, kernel_initializer=GlorotUniform)
 attention = partial(keras.layers.MultiHeadAttention, kernel_initializer=GlorotUniform)
-conv_transpose = partial(SubPixelConv2DTranspose, kernel_initializer=GlorotUniform)
+conv_transpose = partial(
+    SubPixelConv2DTranspose, kernel_initializer=GlorotUniform, data_format="channels_last"
+)
+upsampling = partial(keras.layers.UpSampling2D, data_format="channels_last")
+average_pooling = partial(keras.layers.AveragePooling2D, data_format="channels_last")
+global_pooling = partial(keras.layers.GlobalAveragePooling2D, data_format="channels_last")
+flatten = partial(keras.layers.Flatten, data_format="channels_last")
 
 
 # Keras's own ways to write down a layer ask for TensorFlow. Where that is installed, its import

@@ -11,11 +11,14 @@ from typing import Any
 
 from imagegen._checks import check_choice, check_integer, check_number
 from imagegen._files import whole_file
-from imagegen.images import as_pictures
+from imagegen.images import as_pictures, check_sides
 from imagegen.typing import Array
 
 import numpy as np
 from PIL import Image
+
+# The unit of time in milliseconds, and how many of it a frame can last at most.
+_TIMES = {"gif": (10, 2**16 - 1), "webp": (1, 2**24 - 1)}
 
 
 def save_animation(
@@ -30,8 +33,9 @@ def save_animation(
     """Saves an animation as GIF, WebP or MP4, whichever the path's suffix says.
 
     The file appears whole or not at all. GIF has 256 colours a frame and times in hundredths of a
-    second. WebP is smaller and has all colours. MP4 needs ffmpeg, wants an even width and height,
-    which the last column and row are doubled for, and leaves looping to the player.
+    second: at 30 frames a second, they last 3, 3 and 4 of them in turn. WebP is smaller and has all
+    colours. MP4 needs ffmpeg, wants an even width and height, which the last column and row are
+    doubled for, and leaves looping to the player.
 
     Args:
         frames: uint8 or floats from 0 to 1, of shape `(frames, height, width)`, with a last axis of
@@ -44,7 +48,7 @@ def save_animation(
 
     Raises:
         ValueError: If the frames are wrongly shaped, out of range, or have NaN in them, or the
-            suffix is another.
+            suffix is another, or the format has no place for so wide a frame or so long a pause.
         RuntimeError: If there is no ffmpeg for an MP4, or it failed.
 
     Example:
@@ -65,6 +69,7 @@ def save_animation(
     frames_per_second = _check_speed(frames_per_second)
     pictures = _sequence(frames, there_and_back)
     scale = check_integer(scale, "scale", minimum=1)
+    check_sides(tuple(scale * side for side in pictures.shape[1:3]), suffix[1:])
     pictures = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
     with whole_file(path) as partial:
         if suffix == ".mp4":
@@ -112,6 +117,7 @@ class Animation:
         scale: int = 1,
     ):
         self.frames: np.ndarray = _sequence(frames, there_and_back)
+        check_sides(self.frames.shape[1:3], "webp")
         self.alt: str = alt or f"An animation of {len(self.frames)} frames"
         self.frames_per_second: float = _check_speed(frames_per_second)
         self.loop = loop
@@ -163,9 +169,29 @@ def _write_pillow(
         format=file_format,
         save_all=True,
         append_images=rest,
-        duration=round(1000 / frames_per_second),
+        duration=_durations(pictures, file_format, frames_per_second),
         **options,
     )
+
+
+def _durations(pictures: np.ndarray, file_format: str, frames_per_second: float) -> list[int]:
+    """How many milliseconds each frame lasts. The speed is right on the whole, whatever the unit.
+
+    Raises:
+        ValueError: If the same picture lasts longer than the format can say.
+    """
+    unit, longest = _TIMES[file_format]
+    ends = np.arange(1, len(pictures) + 1) * 1000 / frames_per_second
+    ticks = np.diff(np.rint(ends / unit), prepend=0)
+    # Pillow writes equal neighbours as one frame.
+    changes = [0] + [i for i in range(1, len(pictures)) if (pictures[i] != pictures[i - 1]).any()]
+    if (still := np.add.reduceat(ticks, changes).max()) > longest:
+        raise ValueError(
+            f"`frames` must change at least every {longest * unit / 1000:g} s in a "
+            f"{file_format.upper()}, or `frames_per_second` must be higher. "
+            f"Received: the same picture for {still * unit / 1000:g} s"
+        )
+    return [int(tick) * unit for tick in ticks]
 
 
 def _write_mp4(path: Path, pictures: np.ndarray, frames_per_second: float) -> None:

@@ -10,10 +10,10 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_halvings, check_integer, check_number, check_rank, check_widths
 from imagegen._jit import compiled
-from imagegen._weights import config_of, conv, dense, serialized
+from imagegen._weights import config_of, conv, dense, global_pooling, serialized
 from imagegen.text import TextEncoder
 from imagegen.training import CarefulTraining, as_images
-from imagegen.typing import Batch, Config, Images, Tensor
+from imagegen.typing import Batch, Config, Images, Size, Tensor
 
 import keras
 import numpy as np
@@ -448,7 +448,7 @@ class CLIP(CarefulTraining):
 
 
 def clip_image_encoder(
-    image_size: int, widths: Sequence[int], dim: int, *, channels: int = 3
+    image_size: Size, widths: Sequence[int], dim: int, *, channels: int = 3
 ) -> keras.Model:
     """Builds the side of a small CLIP that sees: a residual network.
 
@@ -456,13 +456,14 @@ def clip_image_encoder(
     of the last one goes through a dense layer.
 
     Args:
-        image_size: Height and width of the square pictures, a multiple of `2 ** len(widths)`.
+        image_size: `(height, width)` of the pictures, multiples of `2 ** len(widths)`; or one
+            number for squares.
         widths: Channels after each halving.
         dim: Length of the vectors.
         channels: Channels of the pictures.
 
     Returns:
-        A Keras model from images `(batch, image_size, image_size, channels)`, from 0 to 1, to
+        A Keras model from images `(batch, height, width, channels)`, from 0 to 1, to
         vectors `(batch, dim)` of any length.
 
     Raises:
@@ -481,12 +482,12 @@ def clip_image_encoder(
     """
     check_integer(dim, "dim", minimum=1)
     check_integer(channels, "channels", minimum=1)
-    check_halvings(image_size, "image_size", check_widths(widths))
-    images = x = keras.Input((image_size, image_size, channels), name="images")
+    size = check_halvings(image_size, "image_size", check_widths(widths))
+    images = x = keras.Input((*size, channels), name="images")
     for width in widths:
         x = conv(width, 3, strides=2, padding="same", use_bias=False)(x)
         x = _residual_block(layers.BatchNormalization()(x))
-    x = layers.GlobalAveragePooling2D()(layers.Activation("relu")(x))
+    x = global_pooling()(layers.Activation("relu")(x))
     return keras.Model(images, dense(dim, name="embedding")(x), name="clip_image_encoder")
 
 

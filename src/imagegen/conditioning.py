@@ -133,7 +133,7 @@ class LabelEncoder(keras.layers.Layer):
         """Returns the number of each class.
 
         Args:
-            prompts: Names of classes, or their numbers. `""` is no class.
+            prompts: Names of classes, in upper or lower case, or their numbers. `""` is no class.
 
         Returns:
             int32 array `(num_prompts,)`.
@@ -144,18 +144,24 @@ class LabelEncoder(keras.layers.Layer):
         return np.array([self._token(prompt) for prompt in prompts], "int32")
 
     def _token(self, prompt: Any) -> int:
-        if prompt == "":
+        if not isinstance(prompt, str):
+            return check_integer(prompt, "prompts", minimum=0, maximum=len(self.names) - 1)
+        if not prompt.strip():
             return len(self.names)
-        if isinstance(prompt, str):
-            if prompt in self.names:
-                return self.names.index(prompt)
-            close = difflib.get_close_matches(prompt, self.names, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
-            raise ValueError(
-                f"`prompts` must be names of the encoder's {len(self.names)} classes. {hint}"
-                f"Received: {prompt!r}"
-            )
-        return check_integer(prompt, "prompts", minimum=0, maximum=len(self.names) - 1)
+        if prompt in self.names:
+            return self.names.index(prompt)
+        meant, folded = prompt.strip().casefold(), [name.casefold() for name in self.names]
+        if folded.count(meant) == 1:
+            return folded.index(meant)
+        close = difflib.get_close_matches(meant, folded, n=3, cutoff=0.5)
+        names = dict.fromkeys(
+            repr(name) for c in close for name in self.names if name.casefold() == c
+        )
+        hint = f"Did you mean {' or '.join(names)}? " if names else ""
+        raise ValueError(
+            f"`prompts` must be names of the encoder's {len(self.names)} classes. {hint}"
+            f"Received: {prompt!r}"
+        )
 
     def call(self, tokens: Tensor) -> Tensor:
         """Returns the vectors of classes.

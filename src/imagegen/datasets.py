@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._checks import check_choice, check_integer, check_number, check_size
 from imagegen._download import DownloadError, cache_folder, fetch, reading
 from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
 from imagegen._oxford import decoded_photographs, species_labels
@@ -19,6 +19,7 @@ from imagegen.drawn.captioned import captioned_flowers as captioned_flowers
 from imagegen.folders import ImageFolder as ImageFolder
 from imagegen.folders import folder as folder
 from imagegen.images import fitted
+from imagegen.typing import Size
 
 import numpy as np
 from PIL import Image
@@ -72,7 +73,7 @@ class Flowers:
     """Flowers and their species: `images, labels, names = flowers`, and where they are from.
 
     Attributes:
-        images: uint8 of shape `(num_images, image_size, image_size, 3)`.
+        images: uint8 of shape `(num_images, height, width, 3)`.
         labels: int64 of shape `(num_images,)`, each an index into `names`.
         names: The names of the 102 species, from either source.
         source: `"oxford"`, photographs, or `"painted"`, pictures by one of the package's models.
@@ -145,14 +146,14 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
     return _mnist(_EMBEDDED / "mnist-sample.npz", split, "mnist-sample")
 
 
-def flowers(source: str = "auto", image_size: int = 64, split: str | None = None) -> Flowers:
+def flowers(source: str = "auto", image_size: Size = 64, split: str | None = None) -> Flowers:
     """Loads pictures of flowers and their species, of which there are 102.
 
     The source `"oxford"` is Oxford Flowers 102, 8,189 photographs, read from the folder that the
     environment variable `IMAGEGEN_DATA` names, where that is set; else it is downloaded once,
-    checked and kept. Of each photograph the largest centred square is resized with antialiasing, so
-    that flowers keep their shape. `"auto"` takes the photographs, and painted flowers, with a
-    warning, where the photographs can't be had.
+    checked and kept. Of each photograph the largest centred part of the size's proportions is
+    resized with antialiasing, so that flowers keep their shape. `"auto"` takes the photographs, and
+    painted flowers, with a warning, where the photographs can't be had.
 
     The source `"painted"` travels in the package and needs no network. None of it is a photograph:
     the preset `flowers-64-species` painted every picture, 40 of each of the 89 species that it
@@ -166,12 +167,12 @@ def flowers(source: str = "auto", image_size: int = 64, split: str | None = None
 
     Args:
         source: `"auto"`, `"oxford"` or `"painted"`.
-        image_size: Height and width of the images, in pixels, at least 1.
+        image_size: `(height, width)` of the pictures, or one number for squares, in pixels.
         split: `"test"` for 500 held-out flowers, `"train"` for all others, or None for all.
 
     Returns:
         `Flowers(images, labels, names, source)`, of which `images, labels, names = flowers()` takes
-        three: uint8 of shape `(num_images, image_size, image_size, 3)`, int64 of shape
+        three: uint8 of shape `(num_images, height, width, 3)`, int64 of shape
         `(num_images,)`, the list of the species' names, and the name of the source.
 
     Raises:
@@ -194,11 +195,11 @@ def flowers(source: str = "auto", image_size: int = 64, split: str | None = None
         2008.
     """
     check_choice(source, "source", ("auto", "oxford", "painted"))
-    check_integer(image_size, "image_size", minimum=1)
+    size = check_size(image_size, "image_size")
     _check_split(split)
     if source != "painted":
         try:
-            return _oxford(image_size, split)
+            return _oxford(size, split)
         except DownloadError as error:
             _explain_or_warn(
                 source,
@@ -207,7 +208,7 @@ def flowers(source: str = "auto", image_size: int = 64, split: str | None = None
                 "102flowers.tgz and imagelabels.mat",
                 embedded="painted",
             )
-    return _painted(image_size, split)
+    return _painted(size, split)
 
 
 def s_curve(num_points: int, *, noise: float = 0.1, seed: int = 0) -> np.ndarray:
@@ -313,12 +314,12 @@ def _checked_digits(arrays: "np.lib.npyio.NpzFile", part: str) -> tuple[np.ndarr
 # Flowers
 
 
-def _oxford(image_size: int, split: str | None) -> Flowers:
+def _oxford(size: tuple[int, int], split: str | None) -> Flowers:
     archive, labels_file = (
         _original(name, _OXFORD_URL + name, md5=md5) for name, md5 in _OXFORD_MD5.items()
     )
     all_labels = species_labels(labels_file)
-    images, numbers = decoded_photographs(archive, image_size)
+    images, numbers = decoded_photographs(archive, *size)
     if numbers.max() > len(all_labels):
         raise ValueError(
             f"{archive} has a photograph {numbers.max()}, and {labels_file} only "
@@ -343,10 +344,10 @@ def _chosen(held_out: np.ndarray, split: str | None) -> np.ndarray | slice:
     return slice(None) if split is None else held_out == (split == "test")
 
 
-def _painted(image_size: int, split: str | None) -> Flowers:
+def _painted(size: tuple[int, int], split: str | None) -> Flowers:
     images, labels = _embedded_flowers()
     chosen = _chosen(np.arange(len(images)) >= len(images) - _NUM_TEST_FLOWERS, split)
-    images = fitted(images[chosen], image_size, image_size)
+    images = fitted(images[chosen], *size)
     return Flowers(images, labels[chosen], list(FLOWER_NAMES), "painted")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from imagegen._checks import check_choice, check_integer
 from imagegen._files import whole_file
-from imagegen.images import as_pictures
+from imagegen.images import as_pictures, check_sides
 from imagegen.typing import Images
 
 from PIL import ExifTags, Image, PngImagePlugin
@@ -49,7 +49,8 @@ def save_images(
 
     Raises:
         ValueError: If the pictures can't be drawn, an argument is out of range, or metadata are
-            not as many as pictures or nothing that JSON can hold.
+            not as many as pictures or nothing that JSON can hold, or the format has no room for
+            pictures of that size.
         OSError: If a file can't be written.
 
     Example:
@@ -67,6 +68,7 @@ def save_images(
     """
     pictures = as_pictures(images, "images")
     check_choice(format, "format", _FORMATS)
+    check_sides(pictures.shape[1:3], format)
     check_integer(quality, "quality", minimum=1, maximum=100)
     if not name or Path(name).name != name:
         raise ValueError(f"`name` must be the beginning of a file's name. Received: {name!r}")

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from imagegen._checks import check_size
 from imagegen._weights import serialized
 from imagegen.diffusion import DiffusionModel
 from imagegen.layers import PositionEmbedding
+from imagegen.typing import Size
 from imagegen.unet import UNet
 
 from keras import ops
@@ -65,7 +67,7 @@ def with_names(
     return wider
 
 
-def resized(model: DiffusionModel, image_size: int) -> DiffusionModel:
+def resized(model: DiffusionModel, image_size: Size) -> DiffusionModel:
     """Returns a model of the same weights for pictures of another size.
 
     Convolutions know no size. So the model paints at once, but what it learned about large shapes
@@ -74,7 +76,8 @@ def resized(model: DiffusionModel, image_size: int) -> DiffusionModel:
 
     Args:
         model: A model with a `UNet`.
-        image_size: The new size, which the network's halvings must divide.
+        image_size: The new size, `(height, width)` or one number for squares, which the network's
+            halvings must divide.
 
     Returns:
         The model.
@@ -97,7 +100,7 @@ def resized(model: DiffusionModel, image_size: int) -> DiffusionModel:
             continue
         if not isinstance(network, UNet):
             raise ValueError(f"`model` must have a UNet. Received: {type(network).__name__}")
-        ratio = image_size / model.sample_shape[0]
+        ratio = check_size(image_size, "image_size")[0] / model.sample_shape[0]
         config = network.get_config()
         heights = [round(height * ratio) for height in config["attention_resolutions"]]
         config |= {"image_size": image_size, "attention_resolutions": heights}
@@ -122,8 +125,11 @@ def _take_over(copy: DiffusionModel, model: DiffusionModel) -> None:
     for new, old in pairs:
         for layer, before in zip(new.layers, old.layers, strict=True):
             if isinstance(layer, PositionEmbedding):
+                size = layer.positions.shape[:2]
                 positions = ops.convert_to_tensor(before.positions)
-                layer.positions.assign(ops.image.resize(positions, layer.positions.shape[:2]))
+                layer.positions.assign(
+                    ops.image.resize(positions, size, data_format="channels_last")
+                )
             else:
                 layer.set_weights(before.get_weights())
     copy.normalizer.set_weights(model.normalizer.get_weights())

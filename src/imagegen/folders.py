@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from imagegen._checks import check_choice, check_integer
+from imagegen._checks import check_choice, check_integer, check_size
 from imagegen.images import resized_to, upright
+from imagegen.typing import Size
 
 import keras
 import numpy as np
@@ -34,7 +35,6 @@ _MAX_TEXT_BYTES = 1 << 26
 # So many broken pictures are named in the warning.
 _NAMED = 10
 
-Size = int | tuple[int, int]
 # The name of a file, with "/", and what reads its content.
 Entry = tuple[str, Callable[[], bytes]]
 
@@ -217,12 +217,7 @@ def folder(
         assert pictures.labels.tolist() == [0, 1]
         ```
     """
-    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(sides) != 2:
-        raise ValueError(
-            f"`image_size` must be a number or (height, width). Received: {image_size!r}"
-        )
-    height, width = (check_integer(side, "image_size", minimum=1) for side in sides)
+    height, width = check_size(image_size, "image_size")
     check_choice(resize, "resize", ("crop", "pad"))
     read = partial(_picture, height=height, width=width, pad=resize == "pad", background=background)
     files = _files(path)

@@ -19,6 +19,8 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 _CHANNELS = (1, 3)
+# Where a file format has no larger numbers. H.264 stops where its largest level does.
+_LONGEST_SIDES = {"gif": 65_535, "jpeg": 65_500, "jpg": 65_500, "webp": 16_383, "mp4": 16_384}
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
 
 
@@ -360,6 +362,17 @@ def as_pictures(images: Images, name: str) -> np.ndarray:
     if array.ndim == 3:
         array = array[None]
     return np.broadcast_to(array, (*array.shape[:-1], 3))
+
+
+def check_sides(size: tuple[int, ...], file_format: str) -> None:
+    """Raises when pictures of a height and width don't fit into a file of that format."""
+    longest = _LONGEST_SIDES.get(file_format)
+    if longest is not None and max(size) > longest:
+        height, width = size
+        raise ValueError(
+            f"A {file_format.upper()} must be at most {longest:,} pixels high and wide. "
+            f"Received: {height:,} x {width:,} pixels"
+        )
 
 
 def _check_columns(columns: int | None, num_pictures: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from imagegen._checks import check_integer, check_widths
-from imagegen._weights import conv, conv_transpose, dense
+from imagegen._weights import conv, conv_transpose, dense, upsampling
 from imagegen.layers import DepthToSpace
 
 import keras
@@ -172,5 +172,5 @@ def espcn(factor: int, *, channels: int = 3, widths: Sequence[int] = (64, 32)) -
         channels * factor**2, 3, padding="same", kernel_initializer="zeros", dtype="float32"
     )
     missing = DepthToSpace(factor, dtype="float32")(head(x))
-    enlarged = layers.UpSampling2D(factor, dtype="float32")(small)
+    enlarged = upsampling(factor, dtype="float32")(small)
     return keras.Model(small, layers.Add(dtype="float32")([enlarged, missing]), name="espcn")

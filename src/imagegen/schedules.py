@@ -10,8 +10,8 @@ import dataclasses
 import math
 from typing import Self
 
-from imagegen._checks import check_integer, check_number
-from imagegen.typing import Config, Tensor
+from imagegen._checks import check_integer, check_number, check_size
+from imagegen.typing import Config, Size, Tensor
 
 import keras
 import numpy as np
@@ -182,8 +182,9 @@ class ShiftedCosineSchedule(Schedule):
     s^2 = \operatorname{sigmoid}(\lambda), \quad n^2 = \operatorname{sigmoid}(-\lambda).$$
 
     Args:
-        image_size: The size of the pictures, in pixels.
-        base_size: The size at which the plain cosine schedule fits.
+        image_size: `(height, width)` of the pictures, or one number for squares, in pixels. What
+            counts is how many pixels there are: 64 x 256 are as many as 128 x 128.
+        base_size: The size of squares for which the plain cosine schedule fits.
         log_snr_range: The lowest and the highest log signal-to-noise ratio, at the times 1 and 0,
             before the shift.
 
@@ -202,15 +203,17 @@ class ShiftedCosineSchedule(Schedule):
         Hoogeboom et al., [simple diffusion](https://arxiv.org/abs/2301.11093), 2023, section 3.1.
     """
 
-    image_size: int
+    image_size: Size
     base_size: int = 64
     log_snr_range: tuple[float, float] = (-10.0, 10.0)
 
     def __post_init__(self) -> None:
-        check_integer(self.image_size, "image_size", minimum=1)
+        height, width = check_size(self.image_size, "image_size")
         check_integer(self.base_size, "base_size", minimum=1)
         # A list comes back from a saved configuration.
         object.__setattr__(self, "log_snr_range", tuple(self.log_snr_range))
+        if not isinstance(self.image_size, int):
+            object.__setattr__(self, "image_size", (height, width))
         low, high = self.log_snr_range
         check_number(low, "log_snr_range", minimum=-13)
         check_number(high, "log_snr_range", minimum=low + 1e-3)
@@ -220,7 +223,8 @@ class ShiftedCosineSchedule(Schedule):
         start, end = math.atan(math.exp(-high / 2)), math.atan(math.exp(-low / 2))
         angles = start + ops.convert_to_tensor(times, "float32") * (end - start)
         # Where the log ratio falls by twice a log, the tangent grows by that ratio itself.
-        shifted = ops.arctan2(ops.sin(angles) * self.image_size, ops.cos(angles) * self.base_size)
+        size = math.sqrt(math.prod(check_size(self.image_size, "image_size")))
+        shifted = ops.arctan2(ops.sin(angles) * size, ops.cos(angles) * self.base_size)
         return ops.sin(shifted), ops.cos(shifted)
 
 

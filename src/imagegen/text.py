@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -25,7 +26,8 @@ class WordTokenizer:
 
     Sentences are read in lower case and without punctuation. After the last word comes the token
     "end", and then padding. A word that is not in the vocabulary is an error, and the error names
-    the words that look most like it: a model can't paint what it never read.
+    the words that look most like it: a model can't paint what it never read. So is a sign that
+    means something without being a word, such as an emoji.
 
     Args:
         words: The vocabulary, all different.
@@ -96,7 +98,8 @@ class WordTokenizer:
             int32 array `(num_prompts, length)`.
 
         Raises:
-            ValueError: If a word is unknown or a sentence is too long.
+            ValueError: If a word is unknown, a sentence is too long, or something in it is neither
+                a word nor punctuation.
         """
         if isinstance(prompts, str):
             raise ValueError(f"`prompts` must be a list of sentences. Received: {prompts!r}")
@@ -104,6 +107,7 @@ class WordTokenizer:
         for row, prompt in zip(tokens, prompts, strict=True):
             if not isinstance(prompt, str):
                 raise ValueError(f"`prompts` must be sentences. Received: {prompt!r}")
+            _refuse_signs(prompt)
             numbers = [self._number(word, prompt) for word in _split(prompt)]
             if len(numbers) >= self.length:
                 raise ValueError(
@@ -352,6 +356,26 @@ class _TextBlock(keras.layers.Layer):
         return x + self.narrow(self.widen(self.norms[1](x)))
 
 
+# Angle brackets belong to a word: that is how new ones are marked.
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|<[^<>\s]+>")
+
+
 def _split(sentence: str) -> list[str]:
-    """The words of a sentence. Angle brackets belong to a word: that is how new ones are marked."""
-    return re.findall(r"[^\W_]+(?:['-][^\W_]+)*|<[^<>\s]+>", sentence.lower())
+    """The words of a sentence."""
+    return _WORD.findall(_composed(sentence).lower())
+
+
+def _composed(sentence: str) -> str:
+    # An accent can be a sign of its own, after its letter.
+    return unicodedata.normalize("NFC", sentence)
+
+
+def _refuse_signs(prompt: str) -> None:
+    """Raises when a prompt has something to say that isn't said in words."""
+    left = _WORD.sub(" ", _composed(prompt))
+    signs = [sign for sign in left if unicodedata.category(sign).startswith("S")]
+    if signs or (left.strip() and not _split(prompt)):
+        raise ValueError(
+            "`prompts` must be made of words. Received: "
+            f"{prompt!r}, of which {''.join(signs) or left.strip()!r} is none"
+        )

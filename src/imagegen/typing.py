@@ -53,6 +53,9 @@ Array: TypeAlias = ArrayLike | Tensor
 Images: TypeAlias = Array
 """Pictures as an argument: what the argument's description says of shape and range."""
 
+Size: TypeAlias = int | tuple[int, int]
+"""The size of pictures in pixels: `(height, width)`, or one number for a square."""
+
 # Keras hands on what `fit` was given, in its own nesting.
 Batch: TypeAlias = Any
 """What `compute_loss` is given: a batch of what `fit` was given, or what `call` returned."""

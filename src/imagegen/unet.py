@@ -4,11 +4,11 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, Self
 
-from imagegen._checks import check_choice, check_integer, check_number, check_widths
+from imagegen._checks import check_choice, check_integer, check_number, check_size, check_widths
 from imagegen._jit import compiled
-from imagegen._weights import attention, conv, dense
+from imagegen._weights import attention, average_pooling, conv, dense, upsampling
 from imagegen.layers import DepthToSpace, GroupNormalization, PositionEmbedding, SinusoidalEmbedding
-from imagegen.typing import Config, Tensor
+from imagegen.typing import Config, Size, Tensor
 
 import keras
 from keras import layers, ops
@@ -30,8 +30,8 @@ class UNet(keras.Model):
     costs.
 
     Args:
-        image_size: Height and width of the square pictures, a multiple of
-            `patch_size * 2 ** (len(widths) - 1)`.
+        image_size: `(height, width)` of the pictures, multiples of
+            `patch_size * 2 ** (len(widths) - 1)`; or one number for squares.
         widths: Channels of each stage, from the full resolution to the middle.
         block_depth: Residual blocks in each stage.
         channels: Channels of the pictures.
@@ -53,7 +53,7 @@ class UNet(keras.Model):
         dropout: Rate of dropout in each block, in `[0, 1)`.
 
     Call arguments:
-        inputs: A list of noisy pictures `(batch, image_size, image_size, channels)`, noise rates
+        inputs: A list of noisy pictures `(batch, height, width, channels)`, noise rates
             `(batch, 1, 1, 1)`; with `context_shape`, sequences `(batch, length, dim)`; and with
             `condition_dim`, vectors `(batch, condition_dim)`.
 
@@ -81,7 +81,7 @@ class UNet(keras.Model):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: Size,
         widths: Sequence[int],
         *,
         block_depth: int,
@@ -96,8 +96,10 @@ class UNet(keras.Model):
         dropout: float = 0.0,
         **kwargs: Any,
     ):
+        sides = check_size(image_size, "image_size")
         config: dict[str, Any] = {
-            "image_size": check_integer(image_size, "image_size", minimum=1),
+            # A number stays one: so files of square pictures are what they were.
+            "image_size": list(sides) if isinstance(image_size, Sequence) else sides[0],
             "widths": check_widths(widths),
             "block_depth": check_integer(block_depth, "block_depth", minimum=1),
             "channels": check_integer(channels, "channels", minimum=1),
@@ -128,18 +130,18 @@ class UNet(keras.Model):
                 f"attention_resolutions={attention_resolutions!r}"
             )
         divisor = patch_size * 2 ** (len(config["widths"]) - 1)
-        if image_size % divisor:
+        if any(side % divisor for side in sides):
             raise ValueError(
                 f"`image_size` must be a multiple of {divisor}, which is patch_size * 2 ** "
                 f"(number of widths - 1). Received: image_size={image_size}"
             )
-        heights = [image_size // patch_size // 2**stage for stage in range(len(config["widths"]))]
+        heights = [sides[0] // patch_size // 2**stage for stage in range(len(config["widths"]))]
         if not set(attention_resolutions) <= set(heights):
             raise ValueError(
                 f"`attention_resolutions` must be among the heights of the stages, {heights}. "
                 f"Received: attention_resolutions={attention_resolutions!r}"
             )
-        noisy = keras.Input((image_size, image_size, channels), name="noisy")
+        noisy = keras.Input((*sides, channels), name="noisy")
         inputs = [noisy, keras.Input((1, 1, 1), name="noise_rates")]
         if context_shape is not None:
             inputs.append(keras.Input(tuple(context_shape), name="context"))
@@ -164,6 +166,7 @@ class UNet(keras.Model):
         """
         if self.config["context_shape"] is None:
             raise ValueError("Only a network with a `context_shape` has maps. Received: None")
+        _, height, width, _ = self.inputs[0].shape
         context = self.inputs[2]
         lookers = [
             layer
@@ -176,9 +179,11 @@ class UNet(keras.Model):
             maps = []
             for layer, query in zip(lookers, network(list(inputs)), strict=True):
                 _, scores = layer(query, inputs[2], return_attention_scores=True)
-                side = math.isqrt(query.shape[1])
+                # A stage has the proportions of the picture.
+                rows = math.isqrt(query.shape[1] * height // width)
+                columns = query.shape[1] // rows
                 scores = ops.mean(scores, axis=1)
-                maps.append(ops.reshape(scores, (-1, side, side, scores.shape[-1])))
+                maps.append(ops.reshape(scores, (-1, rows, columns, scores.shape[-1])))
             return maps
 
         tensors = (ops.convert_to_tensor(array, "float32") for array in inputs)
@@ -199,7 +204,7 @@ def _unet(
     context: Tensor | None = None,
     condition: Tensor | None = None,
     *,
-    image_size: int,
+    image_size: int | list[int],
     widths: list[int],
     block_depth: int,
     channels: int,
@@ -212,7 +217,6 @@ def _unet(
     position_embedding: bool,
     dropout: float,
 ) -> Tensor:
-    resolution = image_size // patch_size
     embedding = None if embedding_dim is None else _embed(noise_rates, condition, embedding_dim)
 
     def stage_block(x: Tensor, width: int) -> Tensor:
@@ -222,18 +226,18 @@ def _unet(
         return _attend(x, context, norm, position_embedding)
 
     x = conv(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
-    rate_map = layers.UpSampling2D(resolution)(noise_rates)
+    rate_map = upsampling(x.shape[1:3])(noise_rates)
     x = layers.Concatenate()([x, rate_map])
     skips = []
     for width in widths[:-1]:
         for _ in range(block_depth):
             x = stage_block(x, width)
             skips.append(x)
-        x = layers.AveragePooling2D(2)(x)
+        x = average_pooling(2)(x)
     for _ in range(block_depth):
         x = stage_block(x, widths[-1])
     for width in reversed(widths[:-1]):
-        x = layers.UpSampling2D(interpolation="bilinear")(x)
+        x = upsampling(interpolation="bilinear")(x)
         for _ in range(block_depth):
             x = stage_block(layers.Concatenate()([x, skips.pop()]), width)
     # A kernel of zeros: "there is no noise" is the first guess, and a calm one.
