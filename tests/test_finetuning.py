@@ -136,3 +136,62 @@ def test_a_size_that_does_not_divide_is_refused():
     points = imagegen.DiffusionModel(imagegen.point_mlp(2, width=4), value_range=None)
     with pytest.raises(ValueError, match="`model` must have a UNet"):
         imagegen.resized(points, 16)
+
+
+# Low-rank additions
+
+
+def test_additions_learn_and_nothing_else_does(tmp_path):
+    model = labelled()
+    small = imagegen.with_lora(model, rank=2)
+    options = {"num_steps": 2, "seed": 0}
+    before = model.generate(["rose"], **options)
+    np.testing.assert_array_equal(small.generate(["rose"], **options), before)
+
+    def plain(layers):
+        return [weight for weight in layers.weights if "lora" not in weight.name]
+
+    old = [ops.convert_to_numpy(weight) for weight in plain(small.network)]
+    additions = [weight for weight in small.network.weights if "lora" in weight.name]
+    assert {weight.path for weight in small.network.trainable_weights} == {
+        weight.path for weight in additions
+    }
+    small.compile(keras.optimizers.Adam(1e-2))
+    images = np.random.default_rng(1).integers(0, 256, (8, 8, 8, 3), "uint8")
+    small.fit(images, ["rose"] * 8, batch_size=4, epochs=2, verbose=0)
+    for now, then in zip(plain(small.network), old, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(now), then)
+    assert all(np.abs(ops.convert_to_numpy(weight)).max() > 0 for weight in additions)
+    after = small.generate(["rose"], **options)
+    assert (after != before).any()
+
+    # In a file they are part of the kernels.
+    small.save_preset(tmp_path / "taught.keras")
+    loaded = imagegen.DiffusionModel.from_preset(tmp_path / "taught.keras")
+    assert len(loaded.network.weights) == len(model.network.weights)
+    for half, layer in zip(loaded.averaged.layers, small.averaged.layers, strict=True):
+        if hasattr(layer, "kernel"):
+            kernels = [ops.convert_to_numpy(each.kernel) for each in (half, layer)]
+            np.testing.assert_allclose(*kernels, rtol=2**-10, atol=1e-6)
+    small.save(tmp_path / "all.keras")
+    loaded = keras.saving.load_model(tmp_path / "all.keras")
+    assert np.abs(loaded.generate(["rose"], **options).astype(int) - after).max() <= 1
+    loaded.fit(images, ["rose"] * 8, batch_size=4, verbose=0)
+
+
+def test_additions_of_a_rank_equal_the_sum_of_their_kernels():
+    small = imagegen.with_lora(labelled(), rank=3)
+    random = np.random.default_rng(0)
+    layer = next(one for one in small.averaged._flatten_layers() if hasattr(one, "lora_kernel_a"))
+    a, b = (random.standard_normal(w.shape) for w in (layer.lora_kernel_a, layer.lora_kernel_b))
+    before = ops.convert_to_numpy(layer.kernel)
+    layer.lora_kernel_a.assign(a)
+    layer.lora_kernel_b.assign(b)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.kernel), before + a @ b, rtol=1e-4)
+
+
+def test_additions_are_made_once_and_have_a_rank():
+    with pytest.raises(ValueError, match="`rank`"):
+        imagegen.with_lora(labelled(), 0)
+    with pytest.raises(ValueError, match="without LoRA"):
+        imagegen.with_lora(imagegen.with_lora(labelled(), 2), 2)

@@ -46,7 +46,7 @@ ALLOWED = {
     # The weights of the networks that features come from: a download, or else a preset.
     "features": "presets _batches _download",
     "files": "images _files",
-    "finetuning": "diffusion layers unet _weights",
+    "finetuning": "averaging diffusion layers unet _weights",
     "folders": "images",
     "images": "",
     "generation": "schedules samplers sampling guidance conditioning _jit",

@@ -42,6 +42,7 @@ from imagegen.features import feature_model as feature_model
 from imagegen.files import read_metadata as read_metadata
 from imagegen.files import save_images as save_images
 from imagegen.finetuning import resized as resized
+from imagegen.finetuning import with_lora as with_lora
 from imagegen.finetuning import with_names as with_names
 from imagegen.generation import ImageGenerator as ImageGenerator
 from imagegen.generation import Way as Way

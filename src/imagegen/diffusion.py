@@ -407,8 +407,8 @@ class DiffusionModel(ImageGenerator, CarefulTraining):
                 raise ValueError(
                     "`network` and `encoder` must have the weights that they were handed in with, "
                     f"as their averages do. Received: {len(learning.weights)} weights, and "
-                    f"{len(copy.weights)} averages. LoRA adds weights: for it, make a model of the "
-                    "changed network"
+                    f"{len(copy.weights)} averages. LoRA adds weights to both in "
+                    "imagegen.with_lora(model, rank)"
                 )
         return super().make_train_function(force)
 

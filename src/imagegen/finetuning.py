@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from imagegen._checks import check_size
+from imagegen._checks import check_integer, check_size
 from imagegen._weights import serialized
+from imagegen.averaging import freeze
 from imagegen.diffusion import DiffusionModel
 from imagegen.layers import PositionEmbedding
 from imagegen.typing import Size
@@ -107,10 +108,80 @@ def resized(model: DiffusionModel, image_size: Size) -> DiffusionModel:
         configs[name] = serialized(UNet.from_config(config))
     larger = _copy(model, **configs)
     _take_over(larger, model)
-    if model.encoder is not None:
-        larger.encoder.set_weights(model.encoder.get_weights())
-        larger.averaged_encoder.set_weights(model.averaged_encoder.get_weights())
+    _take_over_encoder(larger, model)
     return larger
+
+
+def with_lora(model: DiffusionModel, rank: int) -> DiffusionModel:
+    r"""Returns a model whose network learns by small additions alone: LoRA.
+
+    Each kernel stays as it is, and beside it two narrow matrices learn:
+
+    $$W \leftarrow W + A B, \qquad A \in \mathbb R^{m \times r}, \; B \in \mathbb R^{r \times n}$$
+
+    At first $B$ is 0, so that the model paints as before. With a small rank $r$ there is little
+    that training can change, and less that it can spoil: the way to teach a model from few
+    pictures. The matrices are Keras's own, of `enable_lora`, in all convolutions and dense layers.
+    Every other weight of the network rests, biases too. An encoder learns on unless its `trainable`
+    is `False`, so that new names find their place.
+
+    `save` and `save_preset` write the sums, and what is loaded from the file is an ordinary model.
+
+    Args:
+        model: A model, whose network has convolutions or dense layers.
+        rank: The rank of the additions, at least 1; 4 to 16 are usual.
+
+    Returns:
+        The model. It isn't compiled, and its averages start anew.
+
+    Raises:
+        ValueError: If the rank is out of range, or the network has no such layer, or has additions
+            already.
+
+    Example:
+        ```python
+        import imagegen
+
+        model = imagegen.DiffusionModel(imagegen.UNet(8, [8, 8], block_depth=1))
+        small = imagegen.with_lora(model, rank=2)
+        learning = sum(weight.value.size for weight in small.trainable_weights)
+        assert learning < model.network.count_params() / 2
+        ```
+
+    Reference:
+        Hu et al., [LoRA](https://arxiv.org/abs/2106.09685), 2021, equation 3.
+    """
+    rank = check_integer(rank, "rank", minimum=1)
+    if any(getattr(layer, "lora_enabled", False) for layer in model.network._flatten_layers()):
+        raise ValueError(
+            "`model` must be without LoRA; what is saved and loaded again is. Received: a network "
+            "with additions"
+        )
+    copy = _copy(model)
+    _take_over(copy, model)
+    _take_over_encoder(copy, model)
+    additions = []
+    for network in (copy.network, copy.averaged):
+        freeze(network)
+        kernels = [layer for layer in network._flatten_layers() if hasattr(layer, "enable_lora")]
+        for layer in kernels:
+            layer.enable_lora(rank)
+        additions.append([(kernel.lora_kernel_a, kernel.lora_kernel_b) for kernel in kernels])
+    if not additions[0]:
+        raise ValueError(
+            "`model` must have a network with convolutions or dense layers. "
+            f"Received: {type(model.network).__name__}"
+        )
+    freeze(copy.averaged)
+    copy.network.trainable = True
+    for weight in copy.network.weights:
+        weight.trainable = False
+    for live, average in zip(*additions, strict=True):
+        for weight, its_average in zip(live, average, strict=True):
+            weight.trainable = True
+            # By way of NumPy: a variable of JAX would share the other one's buffer.
+            its_average.assign(ops.convert_to_numpy(weight))
+    return copy
 
 
 def _copy(model: DiffusionModel, **changes: object) -> DiffusionModel:
@@ -133,3 +204,9 @@ def _take_over(copy: DiffusionModel, model: DiffusionModel) -> None:
             else:
                 layer.set_weights(before.get_weights())
     copy.normalizer.set_weights(model.normalizer.get_weights())
+
+
+def _take_over_encoder(copy: DiffusionModel, model: DiffusionModel) -> None:
+    if model.encoder is not None:
+        copy.encoder.set_weights(model.encoder.get_weights())
+        copy.averaged_encoder.set_weights(model.averaged_encoder.get_weights())
