@@ -176,6 +176,7 @@ def test_additions_learn_and_nothing_else_does(tmp_path):
     small.save(tmp_path / "all.keras")
     loaded = keras.saving.load_model(tmp_path / "all.keras")
     assert np.abs(loaded.generate(["rose"], **options).astype(int) - after).max() <= 1
+    loaded.compile("adam")
     loaded.fit(images, ["rose"] * 8, batch_size=4, verbose=0)
 
 

@@ -125,7 +125,8 @@ def with_lora(model: DiffusionModel, rank: int) -> DiffusionModel:
     Every other weight of the network rests, biases too. An encoder learns on unless its `trainable`
     is `False`, so that new names find their place.
 
-    `save` and `save_preset` write the sums, and what is loaded from the file is an ordinary model.
+    `save` and `save_preset` write the sums, and what is loaded from the file is an ordinary model,
+    not compiled.
 
     Args:
         model: A model, whose network has convolutions or dense layers.

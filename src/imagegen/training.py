@@ -66,6 +66,9 @@ class CarefulTraining(keras.Model):
         super().compile(optimizer, **options)
 
     def get_compile_config(self) -> Config | None:
+        if any(getattr(layer, "lora_enabled", False) for layer in self._flatten_layers()):
+            # A file holds the sums of kernels and additions, and no optimizer's moments fit them.
+            return None
         config = super().get_compile_config()
         # Of the backend that the model was compiled for; another one chooses anew.
         return config and config | {"jit_compile": "auto"}
