@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests on JAX."""
-    install(session, "test", extra="[sd3]")
+    install(session, "test", extra="[sd3,export]")
     # Several at a time: most of the time goes into compiling, on one core each.
     command = ["pytest", "-n", "auto", "--durations=15"]
     session.run(*command, *session.posargs, env={"KERAS_BACKEND": "jax"})

@@ -39,11 +39,12 @@ ALLOWED = {
     "conditioning": "_weights",
     "datasets": "drawn.captioned folders images _oxford _download",
     "_weights": "layers",
-    "diffusion": "averaging schedules predictions conditioning guidance generation sampling "
-    "training presets _batches _jit",
+    "diffusion": "averaging exporting schedules predictions conditioning guidance generation "
+    "sampling training presets _batches _jit",
     "discrete": "schedules",
     "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
+    "exporting": "guidance samplers _files",
     "features": "presets _batches _download",
     "files": "images _files",
     "finetuning": "averaging diffusion layers unet _weights",
@@ -55,7 +56,8 @@ ALLOWED = {
     "super_resolution": "generation sampling editing samplers",
     "interpolation": "",
     "inversion": "generation samplers editing interpolation",
-    "latent": "diffusion conditioning guidance generation sampling images presets schedules vae",
+    "latent": "diffusion exporting conditioning guidance generation sampling images presets "
+    "schedules vae",
     "layers": "",
     "metrics": "neighbors",
     "neighbors": "",

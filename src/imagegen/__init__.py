@@ -37,6 +37,7 @@ from imagegen.discrete import quadratic_betas as quadratic_betas
 from imagegen.discrete import sigmoid_betas as sigmoid_betas
 from imagegen.editing import image_to_image as image_to_image
 from imagegen.editing import variations as variations
+from imagegen.exporting import Exportable as Exportable
 from imagegen.features import extract_features as extract_features
 from imagegen.features import feature_model as feature_model
 from imagegen.files import read_metadata as read_metadata

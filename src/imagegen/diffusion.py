@@ -12,6 +12,7 @@ from imagegen._checks import check_finite, check_number
 from imagegen._jit import compiled
 from imagegen.averaging import averaged_weights, freeze, frozen_copy, move_averages
 from imagegen.conditioning import Conditions, PromptEncoder
+from imagegen.exporting import Exportable
 from imagegen.generation import ImageGenerator
 from imagegen.guidance import Autoguidance
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
@@ -29,7 +30,7 @@ _PROMPTS_AT_ONCE = 16
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
-class DiffusionModel(ImageGenerator, CarefulTraining):
+class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
     """Trains a network to denoise, and generates pictures from noise.
 
     Training mixes each picture with noise at a random time, and the network learns what was
@@ -625,6 +626,23 @@ class DiffusionModel(ImageGenerator, CarefulTraining):
         low, high = self.value_range
         pictures = np.clip(pictures, low, high)
         return np.round(pictures).astype("uint8") if self.value_range == (0, 255) else pictures
+
+    def pictures_of(self, samples: Tensor) -> Tensor:
+        """Returns pictures from 0 to 1 of normalized samples, in a way that can be compiled.
+
+        Args:
+            samples: Normalized samples, a tensor `(batch, ...)`.
+
+        Returns:
+            A float32 tensor of the same shape, not scaled where `value_range` is `None`.
+        """
+        mean, variance = self.normalizer.adapt_mean, self.normalizer.adapt_variance
+        deviation = ops.maximum(ops.sqrt(variance), keras.config.epsilon())
+        pictures = samples * deviation + mean
+        if self.value_range is None:
+            return pictures
+        low, high = self.value_range
+        return (ops.clip(pictures, low, high) - low) / (high - low)
 
     def _averages(self) -> list[tuple[Any, Any]]:
         """What learns, and its averaged copy."""

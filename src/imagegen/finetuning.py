@@ -19,7 +19,7 @@ def with_names(
     """Returns a model that can be taught more classes or words, and paints the old ones as before.
 
     The new model shares no weight with the old one. It isn't compiled, and its averages start
-    anew. Until it is trained, a new name shows what the one does that it is `like`.
+    anew. Until it is trained, a new name shows what the one does that it is `like`, or a mixture.
 
     To keep what the model knows, let it learn from its own pictures, too: a third or more of the
     batch, with their old names. Without them it forgets the old classes while it learns the new
@@ -28,8 +28,8 @@ def with_names(
     Args:
         model: A model whose encoder has names: a `LabelEncoder`, or a `TextEncoder` of words.
         names: The new classes or words.
-        like: For a new name, a known one to start from: `{"my dog": "dog"}`. Others start in the
-            middle of all.
+        like: For a new name, a known one to start from: `{"my dog": "dog"}`. Others start from
+            vectors of their own.
 
     Returns:
         The model.

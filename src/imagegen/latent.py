@@ -7,6 +7,7 @@ from typing import Any, Self
 from imagegen import presets
 from imagegen.conditioning import Conditions
 from imagegen.diffusion import DiffusionModel
+from imagegen.exporting import Exportable
 from imagegen.generation import ImageGenerator
 from imagegen.guidance import Autoguidance
 from imagegen.images import to_uint8
@@ -21,7 +22,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
-class LatentDiffusion(ImageGenerator, keras.Model):
+class LatentDiffusion(ImageGenerator, Exportable):
     r"""Generates pictures by diffusion in the latent space of an autoencoder.
 
     The diffusion model never sees a pixel. It makes latents, which the decoder turns into a
@@ -226,6 +227,17 @@ class LatentDiffusion(ImageGenerator, keras.Model):
             FloatingPointError: If there is NaN or infinity among the samples.
         """
         return to_uint8(self.autoencoder.decode(self.model.to_images(samples)))
+
+    def pictures_of(self, samples: Tensor) -> Tensor:
+        """Returns pictures from 0 to 1 of normalized latents, in a way that can be compiled.
+
+        Args:
+            samples: Normalized latents, a tensor `(batch, *sample_shape)`.
+
+        Returns:
+            A float32 tensor `(batch, height, width, channels)`.
+        """
+        return self.autoencoder.decoder(self.model.pictures_of(samples), training=False)
 
     def check_ready(self) -> None:
         """Raises a ValueError when the normalizer of `model` is not adapted."""

@@ -63,7 +63,7 @@ def point_mlp(
     x = points
     for _ in range(depth):
         x = dense(width)(x)
-        x = x * (1 + dense(width)(embedding)) + layers.Dense(width)(embedding)
+        x = x * (1.0 + dense(width)(embedding)) + layers.Dense(width)(embedding)
         x = layers.Activation("swish")(x)
     # As in the U-Net: "there is no noise" is the first guess.
     outputs = dense(dim, kernel_initializer="zeros", dtype="float32", name="head")(x)

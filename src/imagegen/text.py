@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from imagegen._checks import check_integer
 from imagegen._weights import attention, config_of, dense
-from imagegen.conditioning import checked_likeness
+from imagegen.conditioning import checked_likeness, new_vectors
 from imagegen.typing import Config, Tensor
 
 import keras
@@ -292,8 +292,8 @@ class TextEncoder(keras.layers.Layer):
 
         Args:
             names: The new words.
-            like: For a new word, the old one whose vector it starts from. Others start in the
-                middle of all.
+            like: For a new word, the old one whose vector it starts from. Others start from
+                vectors of their own, drawn as the old ones are spread.
 
         Returns:
             The encoder, with as many spare words as this one.
@@ -307,9 +307,9 @@ class TextEncoder(keras.layers.Layer):
         tokenizer = WordTokenizer([*old.words, *names], old.length, num_spare_words=spare)
         vectors = ops.convert_to_numpy(self.word_vectors)
         known, left = np.split(vectors, [_NUM_SPECIAL + len(old.words)])
-        middle = known[_NUM_SPECIAL:].mean(axis=0)
+        drawn = zip(names, new_vectors(known[_NUM_SPECIAL:], len(names)), strict=True)
         added = [
-            known[old.words.index(like[n]) + _NUM_SPECIAL] if n in like else middle for n in names
+            known[old.words.index(like[n]) + _NUM_SPECIAL] if n in like else own for n, own in drawn
         ]
         wider = type(self)(
             tokenizer, self.dim, num_layers=self.num_layers, num_heads=self.num_heads

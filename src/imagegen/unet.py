@@ -11,6 +11,7 @@ from imagegen.layers import DepthToSpace, GroupNormalization, PositionEmbedding,
 from imagegen.typing import Config, Size, Tensor
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 
@@ -237,7 +238,7 @@ def _unet(
     for _ in range(block_depth):
         x = stage_block(x, widths[-1])
     for width in reversed(widths[:-1]):
-        x = upsampling(interpolation="bilinear")(x)
+        x = _doubled(x)
         for _ in range(block_depth):
             x = stage_block(layers.Concatenate()([x, skips.pop()]), width)
     # A kernel of zeros: "there is no noise" is the first guess, and a calm one.
@@ -247,6 +248,23 @@ def _unet(
         return x
     # float32, as the head is: a policy of half precision would round the prediction.
     return DepthToSpace(patch_size, dtype="float32")(x)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Doubles height and width by bilinear interpolation, as `UpSampling2D` does.
+
+    By two matrix products: exporters know those on every backend, and with any number of pictures.
+    """
+    height, width = (_doubling(side).astype(x.dtype) for side in x.shape[1:3])
+    return ops.einsum("pw,bqwc->bqpc", width, ops.einsum("qh,bhwc->bqwc", height, x))
+
+
+def _doubling(side: int) -> np.ndarray:
+    """The matrix `(2 * side, side)` that interpolates between the middles of `side` pixels."""
+    places = (np.arange(2 * side) + 0.5) / 2 - 0.5
+    # Beyond the outermost middles there is nothing between which to interpolate.
+    places = places.clip(0, side - 1)
+    return np.maximum(0, 1 - abs(places[:, None] - np.arange(side))).astype("float32")
 
 
 def _embed(noise_rates: Tensor, condition: Tensor | None, embedding_dim: int) -> Tensor:
@@ -270,7 +288,7 @@ def _residual_block(
     if embedding is not None:
         scale = dense(x.shape[-1])(embedding)
         shift = dense(x.shape[-1])(embedding)
-        x = x * (1 + scale) + shift
+        x = x * (1.0 + scale) + shift
     x = conv(width, 3, padding="same", activation="swish")(x)
     if dropout:
         x = layers.Dropout(dropout)(x)
