@@ -204,14 +204,27 @@ def test_a_model_learns_from_a_folder(classes):
 
 
 def test_a_picture_that_breaks_while_it_is_streamed_is_named(tmp_path):
-    numbered(tmp_path, 2)
-    found = datasets.folder(tmp_path, 8, stream=True)
-    (tmp_path / "001.png").write_bytes(b"")
-    assert found.read(0).shape == (8, 8, 3)
-    with pytest.raises(ValueError, match=r"001.png can't be read"):
-        found.read(1)
-    with pytest.raises(ValueError, match="`prompts` must be one for each of 2"):
-        found.batches(1, prompts=["one"])
+    for number in range(6):
+        Image.new("RGB", (9, 9), (40 * number,) * 3).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    pictures = imagegen.datasets.folder(tmp_path, 8, stream=True)
+    with pytest.raises(ValueError, match=r"3.png can't be read"):
+        pictures.read(3)
+    batches = pictures.batches(2, prompts=[str(number) for number in range(6)])
+    images, names = map(np.concatenate, zip(*(batches[i] for i in range(3)), strict=True))
+    # Another picture takes its place, with its own prompt.
+    assert len(names) == 6
+    assert set(names) == {"0", "1", "2", "4", "5"}
+    np.testing.assert_array_equal(images[:, 0, 0, 0], [40 * int(name) for name in names])
+    with pytest.warns(UserWarning, match=r"1 of 6 pictures can't be read.*3.png"):
+        batches.on_epoch_end()
+    assert list(pictures.broken) == ["3.png"]
+    for number in range(6):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="of which none can be"):
+        batches[0]
+    with pytest.raises(ValueError, match="`prompts` must be one for each of 6"):
+        pictures.batches(1, prompts=["one"])
 
 
 # What a viewer shows

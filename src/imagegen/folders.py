@@ -143,6 +143,8 @@ class FolderBatches(keras.utils.PyDataset):
                 f"Received: {len(prompts)}"
             )
         self.prompts = prompts
+        # Those of this epoch, of which its end tells.
+        self.broken: dict[str, str] = {}
         self.epoch = 0
         self._shuffle()
 
@@ -150,15 +152,35 @@ class FolderBatches(keras.utils.PyDataset):
         return math.ceil(len(self.folder) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images = np.stack([self.folder.read(row) for row in rows])
+        first = index * self.batch_size
+        places = range(first, min(first + self.batch_size, len(self.folder)))
+        rows, pictures = zip(*map(self._readable, places), strict=True)
+        images = np.stack(pictures)
         if self.prompts is None:
             return (images,)
         return images, np.array([self.prompts[row] for row in rows])
 
     def on_epoch_end(self) -> None:
+        _say(self.broken, len(self.folder))
+        self.broken = {}
         self.epoch += 1
         self._shuffle()
+
+    def _readable(self, place: int) -> tuple[int, np.ndarray]:
+        """The picture at a place of the order, or else the next one that can be read."""
+        for offset in range(len(self.folder)):
+            row = self.order[(place + offset) % len(self.folder)]
+            if self.folder.paths[row] in self.folder.broken:
+                continue
+            try:
+                return int(row), self.folder.read(row)
+            except ValueError as error:
+                name = self.folder.paths[row]
+                self.broken[name] = self.folder.broken[name] = str(error.__cause__ or error)
+        raise ValueError(
+            "A folder must hold pictures that can be read. "
+            f"Received: {len(self.folder)}, of which none can be"
+        )
 
     def _shuffle(self) -> None:
         random = np.random.default_rng([self.seed, self.epoch])
@@ -181,7 +203,8 @@ def folder(
 
     Pictures are read as a viewer shows them: turned as the camera says, of any mode and depth, and
     over a background where they are transparent. Files that can't be read are left out, and named
-    in a warning at the end. Hidden files are passed over.
+    in a warning at the end: of loading, or of the first epoch that meets them when they are
+    streamed, where another picture takes their place. Hidden files are passed over.
 
     Args:
         path: A folder; an archive, `.zip` or `.tar` of any compression; or a list of files.
