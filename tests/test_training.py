@@ -233,6 +233,13 @@ def test_data_sets_are_taken_with_and_without_prompts():
     assert trained_on(named(), batches, batch_size=None, steps_per_epoch=2)["loss"] == expected
 
 
+def test_a_batch_may_lack_the_first_class_and_have_the_empty_prompt():
+    model = named()
+    tokens = model.encoder.tokens(["rose", ""])
+    assert tokens.tolist() == [1, 2]
+    works(model, Batches(PICTURES[:2], tokens))
+
+
 def test_a_wrong_batch_of_a_data_set_is_named():
     model = named()
     before = weights(model)

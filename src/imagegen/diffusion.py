@@ -383,8 +383,10 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         num_names = len(getattr(self.encoder, "names", ()))
         if num_names and isinstance(tokens, np.ndarray):
             low, high = tokens.min(), tokens.max()
-            # The last number is that of the empty prompt, which nobody means who counts from 1.
-            if low < 0 or high > num_names or (low == 1 and high == num_names):
+            # The last number is that of the empty prompt. Where the first class is missing among
+            # many examples and all others are there, somebody counts from 1.
+            many = tokens.size >= 4 * num_names and len(np.unique(tokens)) == num_names
+            if low < 0 or high > num_names or (low == 1 and many):
                 raise ValueError(
                     f"`prompts` must be numbers of classes from 0 to {num_names - 1}. "
                     f"Received: {low} to {high}"
