@@ -217,7 +217,7 @@ def test_photographs_become_their_largest_centred_square(width, height):
     pixels[np.hypot(*centred) < side / 4] = 255
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=98, subsampling=0)
-    square = _oxford._photograph(file.getvalue(), 40)[..., 1] / 255
+    square = _oxford._photograph(file.getvalue(), 40, 40)[..., 1] / 255
     assert square.shape == (40, 40)
     assert abs(square.mean() - np.pi / 16) < 0.02
     assert abs(square.mean(0) - square.mean(1)).max() < 0.1
@@ -230,7 +230,7 @@ def test_photographs_are_resized_with_antialiasing(side):
     stripes = np.indices((side, side))[1] % 2 * 255
     file = io.BytesIO()
     Image.fromarray(stripes.astype("uint8")).save(file, "JPEG", quality=98)
-    small = _oxford._photograph(file.getvalue(), 32).astype(int)
+    small = _oxford._photograph(file.getvalue(), 32, 32).astype(int)
     assert np.abs(small - 127.5).max() < 20
 
 
