@@ -28,7 +28,7 @@ WORDS = {
     "api/predictions/#imagegen.VelocityPrediction": ["velocity prediction"],
     "api/samplers/#imagegen.DDIM": ["ddim"],
     "api/interpolation/#imagegen.slerp": ["slerp"],
-    "api/images/#your-own-photographs": ["train on my own images"],
+    "api/exporting/": ["onnx"],
     "learn/a_new_word/#one-vector-learns": ["textual inversion"],
     "learn/diffusion_from_the_equations/#three-other-views": ["flow matching"],
     "learn/editing_pictures/#image-to-image": ["image to image"],
@@ -43,6 +43,8 @@ WORDS = {
     "learn/noise_and_signal/#the-cosine-schedule": ["cosine schedule"],
     "learn/presets/": ["pretrained models"],
     "learn/presets/#load-one-of-your-own": ["save a model", "save and load"],
+    "learn/your_own_pictures/": ["train on my own images"],
+    "learn/your_own_pictures/#fine-tuning": ["fine-tuning", "dreambooth"],
     "learn/text_to_image/#guidance": ["guidance", "classifier-free guidance"],
     "learn/text_to_image/#a-network-that-looks-at-words": ["attention"],
 }
