@@ -3,8 +3,8 @@
     KERAS_BACKEND=tensorflow python benchmarks/fine_tuning.py
 
 `flowers-64-species` saw photographs alone. From twelve drawings of one flower it learns the name
-"paper flower". Half of each batch are drawings, the other half pictures that the preset itself
-painted of its 89 species, so that they aren't forgotten.
+"paper flower". A third of what it sees are drawings, the rest photographs of the first training, so
+that they aren't forgotten.
 
 A picture counts as the new subject when, in the features of `species-64`, the middle of a hundred
 further drawings is nearer to it than that of any species. Pictures of the old species are compared
@@ -62,14 +62,15 @@ def main() -> None:
     start = time.perf_counter()
     model = imagegen.DiffusionModel.from_preset("flowers-64-species")
     species = list(model.encoder.names)
-    own, labels, known = imagegen.datasets.flowers("painted", 64)
+    own, labels, known = imagegen.datasets.flowers("oxford", 64, split="train")
 
     taught = imagegen.with_names(model, [NAME])
     repeats = len(own) // (2 * NUM_PUPILS)
     images = np.concatenate([np.tile(drawings(NUM_PUPILS, seed=0), (repeats, 1, 1, 1)), own])
     # The empty prompt stays what it was, too: guidance moves away from it. So it is left to the
     # old pictures, and no prompt of a new one is dropped.
-    old_names = ["" if i % 7 == 0 else known[label] for i, label in enumerate(labels)]
+    old_names = [known[label] if known[label] in species else "" for label in labels]
+    old_names = ["" if i % 10 == 0 else name for i, name in enumerate(old_names)]
     names = [NAME] * (repeats * NUM_PUPILS) + old_names
     taught.prompt_dropout = 0.0
     batches = imagegen.ShuffledBatches(

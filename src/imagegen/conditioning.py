@@ -146,10 +146,10 @@ class LabelEncoder(keras.layers.Layer):
     def _token(self, prompt: Any) -> int:
         if not isinstance(prompt, str):
             return check_integer(prompt, "prompts", minimum=0, maximum=len(self.names) - 1)
-        if not prompt.strip():
-            return len(self.names)
         if prompt in self.names:
             return self.names.index(prompt)
+        if not prompt.strip():
+            return len(self.names)
         meant, folded = prompt.strip().casefold(), [name.casefold() for name in self.names]
         if folded.count(meant) == 1:
             return folded.index(meant)
