@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from keras import ops
+from PIL import Image
 from strategies import normal
 
 jax = pytest.importorskip("jax")
@@ -333,6 +334,18 @@ def test_pictures_of_any_size_are_edited_in_the_middle(model):
     assert wide.shape == (2, 96, 80, 3)
     np.testing.assert_array_equal(wide[:, :, :64], images)
     assert imagegen.variations(model, images[0], 2, **options).shape == (2, 64, 64, 3)
+
+
+def test_a_picture_with_transparency_is_one_picture_on_white(model):
+    options = {"prompts": "a dog", "strength": 0.4, "num_steps": 5, "seed": 0}
+    opaque = pictures(1, height=64, width=64)
+    disc = np.zeros((64, 64, 1), "uint8")
+    disc[16:48, 16:48] = 255
+    cut_out = Image.fromarray(np.concatenate([opaque[0], disc], axis=-1))
+    on_white = np.where(disc == 255, opaque, 255).astype("uint8")
+    edited = imagegen.image_to_image(model, cut_out, **options)
+    assert edited.shape == (1, 64, 64, 3)
+    np.testing.assert_array_equal(edited, imagegen.image_to_image(model, on_white, **options))
 
 
 def test_strength_08_of_50_steps_takes_40(model, monkeypatch):

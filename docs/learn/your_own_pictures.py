@@ -121,7 +121,7 @@ print(
 # From sunflowers alone it would learn fast, and forget everything else: soon each of its flowers would be a sunflower.
 # That is *catastrophic forgetting*. The cure is to go on showing it what it knows. Half of what it sees now are
 # sunflowers. The other half are drawings with their captions, as in its first training. Where you don't have the data
-# that a model was trained on, let the model paint them: that is *prior preservation*.
+# that a model was trained on, let the model paint it: that is *prior preservation*. Real data keeps more.
 #
 # One more thing must stay as it is: the empty prompt. [Guidance](text_to_image.py) moves away from it. If
 # half of what goes without a caption were sunflowers, guidance would move all other flowers away from
@@ -176,10 +176,11 @@ assert from_middle(painted) < 0.7 * from_middle(untaught)
 assert np.abs(kept[0].astype(int) - kept[1]).mean() < 0.6 * from_middle(kept[1])
 
 # %% [markdown]
-# The word goes into sentences with words that the model has known all along. The background obeys. The flower
-# loses some of its likeness: no sunflower that it was shown had a background of one colour.
+# The word goes into sentences with words that the model has known all along. The background obeys. The flower pays for
+# it: on red it is hardly there, and on blue it is ragged. No sunflower that the model was shown had a background of
+# one colour.
 
-# %% alt="Three flowers on red and three on blue, each somewhat like a sunflower."
+# %% alt="Three flowers that hardly stand out from a red background, and three ragged ones on blue."
 mixed = ["a sunflower on a red background"] * 3 + ["a sunflower on a blue background"] * 3
 imagegen.show(taught.generate(mixed, **noise), columns=6, scale=3)
 

@@ -19,11 +19,14 @@ def with_names(
     """Returns a model that can be taught more classes or words, and paints the old ones as before.
 
     The new model shares no weight with the old one. It isn't compiled, and its averages start
-    anew. Until it is trained, a new name shows what the one does that it is `like`, or a mixture.
+    anew. Until it is trained, a new name shows what the one does that it is `like`, or nothing in
+    particular.
 
-    To keep what the model knows, let it learn from its own pictures, too: a third or more of the
-    batch, with their old names. Without them it forgets the old classes while it learns the new
-    one.
+    To keep what the model knows, go on showing it old pictures with their old names, a third or
+    more of each batch. Without them it forgets the old classes while it learns the new one. Best
+    are pictures of its first training; where there are none, let it paint some. Guidance moves away
+    from the empty prompt, so that should stay with the old pictures, too: set
+    `model.prompt_dropout = 0` and give some of them the prompt `""`.
 
     Args:
         model: A model whose encoder has names: a `LabelEncoder`, or a `TextEncoder` of words.
