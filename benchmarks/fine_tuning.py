@@ -11,7 +11,7 @@ further drawings is nearer to it than that of any species. Pictures of the old s
 with photographs that no training saw, under the same prompts and noise before and after.
 
 Claims: at least 80 of 100 pictures under the new name are the new subject; the KID of the old
-species is at most a tenth higher than before; all of it takes less than 20 minutes on two cores.
+species rises by no more than its standard error; all of it takes less than 20 minutes on two cores.
 """
 
 import argparse

@@ -7,6 +7,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 # Most of the time goes into compiling programs that run a few steps. Compiled without pains they
 # are ready much sooner.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Nor are they kept: hundreds of small ones would only crowd the user's cache.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
 from hypothesis import settings
 

@@ -29,6 +29,7 @@ ALLOWED = {
     "_download": "",
     "_files": "",
     "_jit": "",
+    "_programs": "_download",
     "_oxford": "images _download _files",
     "animation": "images _files",
     "autoencoders": "layers _weights",

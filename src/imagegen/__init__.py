@@ -5,6 +5,10 @@ from imagegen._backend import choose_backend
 
 choose_backend()
 
+from imagegen._programs import keep_programs
+
+keep_programs()
+
 from imagegen import datasets as datasets
 from imagegen import drawn as drawn
 from imagegen import sd3 as sd3

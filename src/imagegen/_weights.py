@@ -30,6 +30,15 @@ class GlorotUniform(keras.initializers.GlorotUniform):
         return keras.ops.convert_to_tensor(weights, dtype or keras.config.floatx())
 
 
+@keras.saving.register_keras_serializable("imagegen")
+class RandomNormal(keras.initializers.RandomNormal):
+    """Keras's `RandomNormal`, drawn by NumPy for the same reason."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
+        drawn = np.random.default_rng(self.seed).normal(self.mean, self.stddev, shape)
+        return keras.ops.convert_to_tensor(drawn.astype("float32"), dtype or keras.config.floatx())
+
+
 # Keras's layers as the package's networks use them. Whatever `keras.json` says, their channels come
 # last: so do those of the pictures.
 conv = partial(keras.layers.Conv2D, kernel_initializer=GlorotUniform, data_format="channels_last")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from imagegen._checks import check_integer
-from imagegen._weights import config_of
+from imagegen._weights import RandomNormal, config_of
 from imagegen.typing import Config, Tensor
 
 import keras
@@ -124,7 +124,7 @@ class LabelEncoder(keras.layers.Layer):
         # Vectors of length about sqrt(dim): what multiplies them first may start at 0.
         self.vectors = self.add_weight(
             shape=(len(self.names) + 1, self.dim),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            initializer=RandomNormal(stddev=1.0),
             name="vectors",
         )
         self.built = True

@@ -10,6 +10,7 @@ import json
 import re
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -155,7 +156,7 @@ def save_preset(model: keras.Model, path: str | Path) -> str:
     members["metadata.json"] = json.dumps({"keras_version": keras.__version__}).encode()
     config = _reproducible(json.loads(members["config.json"]), {})
     members["config.json"] = json.dumps(config).encode()
-    members["model.weights.h5"] = _compact(members["model.weights.h5"])
+    members["model.weights.h5"] = _rewritten(members["model.weights.h5"], _halve)
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -195,8 +196,10 @@ def load(name: str | Path, model_class: type[Model]) -> Model:
     """
     path = _find(str(name))
     try:
-        # The safe mode, Keras's default, refuses files that carry code.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with tempfile.TemporaryDirectory() as folder:
+            widened = _widened(path, Path(folder) / path.name)
+            # The safe mode, Keras's default, refuses files that carry code.
+            model = keras.saving.load_model(widened, compile=False, safe_mode=True)
     except Exception as error:
         raise ValueError(
             f"{path} cannot be loaded: it is damaged, or no model of this package. {error}"
@@ -239,6 +242,23 @@ def _find(name: str) -> Path:
     return Path(name)
 
 
+def _widened(path: Path, copy: Path) -> Path:
+    """Writes a preset with its arrays in single precision.
+
+    Keras would convert them, by a program that JAX compiles anew for every shape: half of the time
+    in which a preset was loaded.
+    """
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, _rewritten(content, _widen) if name.endswith(".h5") else content)
+    return copy
+
+
+def _widen(array: np.ndarray, path: str) -> np.ndarray:
+    return array.astype("float32") if array.dtype == "float16" else array
+
+
 def _reproducible(config: Any, numbers: dict[int, int]) -> Any:
     """Returns a model's configuration without what differs from run to run."""
     if isinstance(config, list):
@@ -253,29 +273,37 @@ def _reproducible(config: Any, numbers: dict[int, int]) -> Any:
     return {key: _reproducible(value, numbers) for key, value in kept.items()}
 
 
-def _compact(weights: bytes) -> bytes:
-    """Returns a Keras weights file in half precision, with equal arrays stored once."""
+def _rewritten(weights: bytes, change: Callable[[np.ndarray, str], np.ndarray]) -> bytes:
+    """Returns a Keras weights file without optimizers and with its arrays changed, equal ones once.
+
+    Args:
+        weights: The content of the file.
+        change: A function of an array and its path in the file.
+    """
     buffer = io.BytesIO()
     stored: dict[tuple[str, tuple[int, ...], bytes], h5py.Dataset] = {}
-    with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
 
-        def copy(path: str, item: h5py.Group | h5py.Dataset) -> None:
+    def copy(source: h5py.Group, target: h5py.Group) -> None:
+        target.attrs.update(source.attrs)
+        # Not `visititems`, which passes over second names of an array.
+        for name, item in source.items():
             # Of the model itself, or of a compiled one within it.
-            if "optimizer" in path.split("/"):
-                return
-            if isinstance(item, h5py.Dataset):
-                array = _halve(item[()], path)
-                digest = hashlib.sha256(array.tobytes()).digest()
-                key = (array.dtype.str, array.shape, digest)
-                if key in stored:
-                    target[path] = stored[key]  # A hard link: a second name of the same array.
-                    return
-                stored[key] = copied = target.create_dataset(path, data=array)
-            else:
-                copied = target.require_group(path)
-            copied.attrs.update(item.attrs)
+            if name == "optimizer":
+                continue
+            if isinstance(item, h5py.Group):
+                copy(item, target.require_group(name))
+                continue
+            array = change(item[()], item.name)
+            digest = hashlib.sha256(array.tobytes()).digest()
+            key = (array.dtype.str, array.shape, digest)
+            if key in stored:
+                target[name] = stored[key]  # A hard link: a second name of the same array.
+                continue
+            stored[key] = target.create_dataset(name, data=array)
+            stored[key].attrs.update(item.attrs)
 
-        source.visititems(copy)
+    with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
+        copy(source, target)
     return buffer.getvalue()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from imagegen._checks import check_integer
-from imagegen._weights import attention, config_of, dense
+from imagegen._weights import RandomNormal, attention, config_of, dense
 from imagegen.conditioning import checked_likeness, new_vectors
 from imagegen.typing import Config, Tensor
 
@@ -219,12 +219,15 @@ class TextEncoder(keras.layers.Layer):
                 f"`num_heads` must divide `dim`. Received: num_heads={num_heads}, dim={dim}"
             )
         self.empty = tokenizer.tokens([""])[0]
-        normal = keras.initializers.RandomNormal(stddev=1 / math.sqrt(dim))
-        self.word_vectors = self.add_weight(
-            shape=(tokenizer.num_tokens, dim), initializer=normal, name="word_vectors"
-        )
-        self.position_vectors = self.add_weight(
-            shape=(tokenizer.length, dim), initializer=normal.clone(), name="position_vectors"
+        # Each with a seed of its own: equal seeds would draw equal vectors.
+        self.word_vectors, self.position_vectors = (
+            self.add_weight(
+                shape=(number, dim), initializer=RandomNormal(stddev=1 / math.sqrt(dim)), name=name
+            )
+            for number, name in (
+                (tokenizer.num_tokens, "word_vectors"),
+                (tokenizer.length, "position_vectors"),
+            )
         )
         self.blocks = [_TextBlock(dim, num_heads) for _ in range(num_layers)]
         self.final_norm = layers.LayerNormalization()
