@@ -3,12 +3,14 @@
 import json
 import math
 import os
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_integer
+from imagegen._devices import is_first_process, own_share
 from imagegen.typing import Logs
 
 import keras
@@ -35,6 +37,9 @@ class Checkpoint(keras.callbacks.Callback):
     it, a resumed training would draw again. Callbacks that have a memory of their own, like
     `keras.callbacks.EarlyStopping`, begin anew. Under PyTorch, Keras's `Dropout` draws from
     PyTorch's own global generator, which is not saved.
+
+    A checkpoint knows nothing of devices: one of eight goes on with one, and the other way round.
+    Where several processes train together, the first one writes, and all read.
 
     Args:
         folder: Where the checkpoint is kept; made when it is missing.
@@ -77,14 +82,22 @@ class Checkpoint(keras.callbacks.Callback):
             self.batches.epoch = epoch
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if is_first_process():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(self.path, epoch)
+            return
+        # Reading the variables is work that all processes do together. One of them keeps it.
+        with tempfile.TemporaryDirectory() as folder:
+            self._write(Path(folder) / self.path.name, epoch)
+
+    def _write(self, path: Path, epoch: int) -> None:
         seeds = [keras.ops.convert_to_numpy(state).tolist() for state in _seed_states(self.model)]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         # Always the same name, so that killed programs leave one unfinished file and not many.
-        unfinished = self.path.with_name("unfinished.keras")
+        unfinished = path.with_name("unfinished.keras")
         self.model.save(unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
             archive.writestr(_MEMBER, json.dumps({"epoch": epoch + 1, "seeds": seeds}))
-        unfinished.replace(self.path)
+        unfinished.replace(path)
 
     def restore(self, model: keras.Model) -> int:
         """Puts a model into the state in which the last epoch left it.
@@ -143,6 +156,9 @@ class ShuffledBatches(keras.utils.PyDataset):
     know. Every sample comes once in an epoch; the last batch is smaller where the numbers don't
     divide. Call `fit` with `shuffle=False`, or Keras shuffles the batches among themselves.
 
+    Where several processes train together, each loads its share of every batch. They see the same
+    batches as one process would.
+
     Args:
         arrays: Samples `(num_samples, ...)`, such as pictures; or a tuple of arrays of one length,
             such as pictures and tokens, which are shuffled alike.
@@ -186,7 +202,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be from 0 to {len(self) - 1}. Received: index={index}")
         start = index * self.batch_size
-        chosen = self._order[start : start + self.batch_size]
+        chosen = own_share(self._order[start : start + self.batch_size])
         batch = tuple(array[chosen] for array in self.arrays)
         # A tuple in a tuple: Keras takes the second of a plain pair for targets.
         return batch[0] if self._alone else (batch,)

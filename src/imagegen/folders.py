@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from imagegen._checks import check_choice, check_integer, check_size
+from imagegen._devices import own_share
 from imagegen.images import resized_to, upright
 from imagegen.typing import Size
 
@@ -153,7 +154,7 @@ class FolderBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         first = index * self.batch_size
-        places = range(first, min(first + self.batch_size, len(self.folder)))
+        places = own_share(range(first, min(first + self.batch_size, len(self.folder))))
         rows, pictures = zip(*map(self._readable, places), strict=True)
         images = np.stack(pictures)
         if self.prompts is None:

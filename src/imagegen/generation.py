@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._devices import shared, whole
 from imagegen._jit import compiled
 from imagegen.conditioning import Conditions
 from imagegen.guidance import Autoguidance, Guidance
@@ -455,12 +456,13 @@ class ImageGenerator(abc.ABC):
         run, table = self._program(sampler), ops.convert_to_tensor(table)
         scale = 1.0 if self.autoguidance is None else self.autoguidance.scale
         fixed = [ops.convert_to_tensor(number, "float32") for number in (*self.bounds, scale)]
+        noisy, state, guidance = shared((noisy, state, guidance), len(noisy))
         with tqdm(total=stop - start, desc=label, unit="step", delay=1, leave=False) as bar:
             for first in range(start, stop, chunk):
                 last = min(first + chunk, stop)
                 steps = (ops.convert_to_tensor(step, "int32") for step in (first, last))
                 noisy, clean, state = run(noisy, state, table, *steps, *fixed, guidance)
-                yield noisy, clean
+                yield whole(noisy), whole(clean)
                 bar.update(last - first)
 
     def _program(self, sampler: Sampler) -> Any:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from imagegen._checks import check_finite
+from imagegen._devices import check_shares, num_shares
 from imagegen.typing import Batch, Config
 
 import keras
 import numpy as np
 
+_BATCH_SIZE = 32  # Keras's, where none is given.
 # What Keras's trainer on JAX hands from step to step, in training and in evaluation.
 _WEIGHTS = ("trainable_variables", "non_trainable_variables")
 _STATE = {
@@ -96,7 +98,8 @@ class CarefulTraining(keras.Model):
             ValueError: If the model can't learn from this.
         """
         _check_half_precision(self)
-        x, y = self._checked(x, y)
+        batch_size = options.get("batch_size") or _BATCH_SIZE
+        x, y = self._checked(x, y, batch_size)
         if (class_weight := options.pop("class_weight", None)) is not None:
             options["sample_weight"] = _weights(x, class_weight, options.get("sample_weight"))
         if options.get("sample_weight") is not None:
@@ -104,7 +107,8 @@ class CarefulTraining(keras.Model):
         validation = options.get("validation_data")
         if validation is not None:
             data, *rest = validation if isinstance(validation, list | tuple) else (validation,)
-            data, target = self._checked(data, rest[0] if rest else None)
+            size = options.get("validation_batch_size") or batch_size
+            data, target = self._checked(data, rest[0] if rest else None, size)
             weight = rest[1:] if rest[1:] != [None] else []
             target = _placeholder(weight[0]) if weight else target
             options["validation_data"] = (data, target, *weight) if _is_arrays(data) else data
@@ -128,7 +132,7 @@ class CarefulTraining(keras.Model):
             ValueError: If the model can't learn from this.
         """
         if "_use_cached_eval_dataset" not in options:  # `fit` has looked already.
-            x, y = self._checked(x, y)
+            x, y = self._checked(x, y, options.get("batch_size") or _BATCH_SIZE)
         if options.get("sample_weight") is not None and _is_arrays(x):
             y = _placeholder(options["sample_weight"])
         with self._same_draws(), self._whole_steps():
@@ -142,9 +146,11 @@ class CarefulTraining(keras.Model):
         super().make_test_function(force)
         self.test_function = self._kept(self.test_function)
 
-    def _checked(self, x: Batch, y: Batch) -> tuple[Batch, Batch]:
+    def _checked(self, x: Batch, y: Batch, batch_size: int) -> tuple[Batch, Batch]:
         if _is_arrays(x) and not isinstance(x, keras.utils.PyDataset):
-            return self.check_examples(x, y)
+            x, y = self.check_examples(x, y)
+            check_shares(len(keras.tree.flatten(x)[0]), batch_size)
+            return x, y
         return _Looking.at(x, self), y
 
     def _kept(self, function: Any) -> Callable[..., Any]:
@@ -170,9 +176,14 @@ class CarefulTraining(keras.Model):
         try:
             with _stopping_between_steps():
                 yield
-        except BaseException:
+        except BaseException as error:
             # What was traced for a wrong input would be taken for the next one.
             self.train_function = self.test_function = None
+            if type(error).__name__ == "IndivisibleError":  # JAX's, which is not public.
+                raise ValueError(
+                    f"Every batch must be divided equally between {num_shares()} devices, the last "
+                    f"one of an epoch too. Received: {error}"
+                ) from error
             raise
         finally:
             if keras.backend.backend() == "jax":
