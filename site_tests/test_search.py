@@ -28,6 +28,7 @@ QUERIES = {
     "loss function": "learn/flowers_from_noise/#the-loss",
     "masks": "learn/editing_pictures/#inpainting",
     "memorization": "learn/how_good_is_it/#are-they-copies",
+    "multi-gpu": "learn/many_devices/#sharing-a-batch",
     "negative prompt": "learn/text_to_image/#negative-prompts",
     "metrics": "api/metrics/",
     "noise schedule": "learn/noise_and_signal/",

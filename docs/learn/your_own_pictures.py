@@ -284,6 +284,6 @@ print(paths[0], imagegen.read_metadata(paths[0]))
 # - Take `imagegen.with_lora(imagegen.with_names(model, ["sunflower"]), rank=8)` for `taught`. What does it keep
 #   better, and what does it learn less well?
 #
-# Next: [Stable Diffusion 3](stable_diffusion_3.py). In the reference: [folder][imagegen.datasets.folder],
+# Next: [Many devices](many_devices.py). In the reference: [folder][imagegen.datasets.folder],
 # [with_names][imagegen.with_names], [with_lora][imagegen.with_lora], [resized][imagegen.resized],
 # [save_images][imagegen.save_images].

@@ -4,6 +4,7 @@ import math
 from functools import partial
 from typing import Any
 
+from imagegen._convolutions import Conv2D
 from imagegen.layers import SubPixelConv2DTranspose
 
 import keras
@@ -41,7 +42,7 @@ class RandomNormal(keras.initializers.RandomNormal):
 
 # Keras's layers as the package's networks use them. Whatever `keras.json` says, their channels come
 # last: so do those of the pictures.
-conv = partial(keras.layers.Conv2D, kernel_initializer=GlorotUniform, data_format="channels_last")
+conv = partial(Conv2D, kernel_initializer=GlorotUniform, data_format="channels_last")
 dense = partial(keras.layers.Dense, kernel_initializer=GlorotUniform)
 attention = partial(keras.layers.MultiHeadAttention, kernel_initializer=GlorotUniform)
 conv_transpose = partial(

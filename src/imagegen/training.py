@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from imagegen._checks import check_finite
+from imagegen._convolutions import quick_kernel_gradients
 from imagegen._devices import check_shares, num_shares
 from imagegen.typing import Batch, Config
 
@@ -166,7 +167,8 @@ class CarefulTraining(keras.Model):
                 self._jax_state = dict(zip(names, arguments[0], strict=True))
             if _STOP.is_set():
                 raise KeyboardInterrupt
-            return function(*arguments)
+            with quick_kernel_gradients():
+                return function(*arguments)
 
         step.within = function  # type: ignore[attr-defined]
         return step
