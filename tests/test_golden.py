@@ -29,6 +29,7 @@ SAMPLERS = {
     "euler": imagegen.Euler(),
     "heun": imagegen.Heun(),
     "dpm-solver": imagegen.DPMSolver2M(),
+    "edm": imagegen.EDMSampler(),
 }
 PROMPT = "a red flower with five petals"
 # Other than Stable Diffusion 3's own.
@@ -37,8 +38,7 @@ MILD = {"guidance_scale": 3.0, "sampler": imagegen.DDIM()}
 
 @cache
 def painter(name):
-    kind = imagegen.LatentDiffusion if name == "captioned-64" else imagegen.DiffusionModel
-    model = kind.from_preset(name)
+    model = imagegen.presets.load(name, imagegen.ImageGenerator)
     # The options that every model had before some got their own.
     model.schedule = getattr(model.schedule, "schedule", model.schedule)
     model.diffusion_model().sampling = {}

@@ -89,6 +89,20 @@ def test_pictures_can_be_wider_than_high():
         imagegen.UNet((8, 16, 3), [8, 8], block_depth=1)
 
 
+def test_a_map_is_seen_place_by_place():
+    network = with_random_head(imagegen.UNet(16, [8], block_depth=1, map_channels=2, patch_size=2))
+    noisy, rate, maps = normal(0, 1, 16, 16, 3), np.full((1, 1, 1, 1), 0.5), normal(1, 1, 16, 16, 2)
+    before = keras.ops.convert_to_numpy(network([noisy, rate, maps]))
+    maps[:, 3, 12] += 1
+    changed = np.abs(keras.ops.convert_to_numpy(network([noisy, rate, maps])) - before).max(-1)[0]
+    rows, columns = np.nonzero(changed > 1e-6)
+    assert changed[3, 12] > 1e-3
+    # Two convolutions of 3 x 3 patches reach two patches far.
+    assert rows.max() <= 7
+    assert columns.min() >= 8
+    assert imagegen.UNet.from_config(network.get_config()).get_config() == network.get_config()
+
+
 def test_a_patch_moves_with_its_pixels():
     """With patches, shifting the input by whole patches shifts the patches, not their insides."""
     from imagegen.unet import _to_patches

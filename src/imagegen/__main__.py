@@ -13,6 +13,7 @@ _SAMPLERS = {
     "ddim": imagegen.DDIM,
     "ddpm": imagegen.DDPM,
     "dpm-solver": imagegen.DPMSolver2M,
+    "edm": imagegen.EDMSampler,
     "euler": imagegen.Euler,
     "heun": imagegen.Heun,
 }

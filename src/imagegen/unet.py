@@ -47,6 +47,9 @@ class UNet(keras.Model):
             shall show, such as those of words. It becomes an input after the noise rates. Where
             there is self-attention, cross-attention follows: every place of the picture looks at
             the vectors that matter to it. `None` leaves it out.
+        map_channels: Channels of a map of the pictures' height and width, such as a depth map, a
+            sketch or a small picture, enlarged. It becomes the last input, and the network sees it
+            beside the noisy picture. `None` leaves it out.
         attention_resolutions: Heights at which each block is followed by self-attention, in
             patches.
         position_embedding: Whether attention knows by a learned vector where each place lies.
@@ -55,8 +58,9 @@ class UNet(keras.Model):
 
     Call arguments:
         inputs: A list of noisy pictures `(batch, height, width, channels)`, noise rates
-            `(batch, 1, 1, 1)`; with `context_shape`, sequences `(batch, length, dim)`; and with
-            `condition_dim`, vectors `(batch, condition_dim)`.
+            `(batch, 1, 1, 1)`; with `context_shape`, sequences `(batch, length, dim)`; with
+            `condition_dim`, vectors `(batch, condition_dim)`; and with `map_channels`, maps
+            `(batch, height, width, map_channels)`.
 
     Returns:
         The prediction, float32 of the pictures' shape. It is 0 before training.
@@ -92,6 +96,7 @@ class UNet(keras.Model):
         embedding_dim: int | None = None,
         condition_dim: int | None = None,
         context_shape: tuple[int, int] | None = None,
+        map_channels: int | None = None,
         attention_resolutions: Collection[int] = (),
         position_embedding: bool = False,
         dropout: float = 0.0,
@@ -115,6 +120,9 @@ class UNet(keras.Model):
             "context_shape": None
             if context_shape is None
             else [check_integer(size, "context_shape", minimum=1) for size in context_shape],
+            "map_channels": None
+            if map_channels is None
+            else check_integer(map_channels, "map_channels", minimum=1),
             "attention_resolutions": sorted(attention_resolutions),
             "position_embedding": bool(position_embedding),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
@@ -148,6 +156,8 @@ class UNet(keras.Model):
             inputs.append(keras.Input(tuple(context_shape), name="context"))
         if condition_dim is not None:
             inputs.append(keras.Input((condition_dim,), name="condition"))
+        if map_channels is not None:
+            inputs.append(keras.Input((*sides, map_channels), name="condition_map"))
         named = {tensor.name: tensor for tensor in inputs}
         super().__init__(inputs, _unet(**named, **config), **kwargs)
         self.config = config
@@ -204,6 +214,7 @@ def _unet(
     noise_rates: Tensor,
     context: Tensor | None = None,
     condition: Tensor | None = None,
+    condition_map: Tensor | None = None,
     *,
     image_size: int | list[int],
     widths: list[int],
@@ -214,6 +225,7 @@ def _unet(
     embedding_dim: int | None,
     condition_dim: int | None,
     context_shape: list[int] | None,
+    map_channels: int | None,
     attention_resolutions: Collection[int],
     position_embedding: bool,
     dropout: float,
@@ -226,7 +238,8 @@ def _unet(
             return x
         return _attend(x, context, norm, position_embedding)
 
-    x = conv(widths[0], 1, name="stem")(_to_patches(noisy, patch_size))
+    seen = noisy if condition_map is None else layers.Concatenate()([noisy, condition_map])
+    x = conv(widths[0], 1, name="stem")(_to_patches(seen, patch_size))
     rate_map = upsampling(x.shape[1:3])(noise_rates)
     x = layers.Concatenate()([x, rate_map])
     skips = []
