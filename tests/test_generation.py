@@ -355,6 +355,8 @@ def test_what_is_replaced_is_learned_with(name, value):
         return model.fit(images, batch_size=64, shuffle=False, verbose=0).history["loss"]
 
     network = network_of()
+    head = network.get_layer("head").kernel
+    head.assign(np.random.default_rng(0).normal(size=head.shape))
     changed = imagegen.DiffusionModel(network)
     changed.normalizer.adapt(images)
     before = losses(changed)
