@@ -3,10 +3,10 @@
     pip install -e . --group peers && KERAS_BACKEND=jax python benchmarks/peers.py
 
 The contenders are this package, diffusers' `UNet2DModel` (as it is, and by `torch.compile`) and
-`denoising-diffusion-pytorch`, all with widths of 32, 64, 96 and 128 and two blocks in each stage, on
-pictures of 64 x 64 pixels. Equal widths don't make equal networks: theirs compute more. So each is
-measured in GFLOP/s, too, operations counted by the framework itself, and beside it stands the rate of
-a matrix product of 2048 x 2048, which is what the machine can do. All take turns; figures are
+`denoising-diffusion-pytorch`, all with widths of 32, 64, 96 and 128 and two blocks in each stage,
+on pictures of 64 x 64 pixels. Equal widths don't make equal networks: theirs compute more. So each
+is measured in GFLOP/s, too, operations counted by the framework itself. Beside it stands the rate
+of a matrix product of 2048 x 2048, which is what the machine can do. All take turns; figures are
 medians.
 
 Claim: more pictures a second than every peer at equal widths, forward and in sampling.
