@@ -3,8 +3,8 @@
     python benchmarks/vae_step.py
 
 Claims, on a CPU: at least 3 times faster than with `keras.layers.Conv2DTranspose` on JAX, and at
-most 2.5 times the step of Keras on TensorFlow. Each contender is a process of its own, because a backend
-is chosen once a process; they take turns, so that a busy machine slows all of them.
+most 2.5 times the step of Keras on TensorFlow. Each contender is a process of its own, because a
+backend is chosen once a process; they take turns, so that a busy machine slows all of them.
 """
 
 import os
