@@ -476,6 +476,9 @@ assert np.abs(few.astype(int) - model.generate(3, seed=2)).mean() > 10
 # )
 # ```
 #
+# On a GPU it takes JAX, the default. Without one, set `KERAS_BACKEND=tensorflow` before Python starts: a long training
+# is faster there, and the weights serve every backend.
+#
 # The preset was made by the script `recipes/flowers_64.py` in the repository. What it takes:
 
 # %% tags=["fold"]
