@@ -21,6 +21,10 @@ The learning rate falls to 0 at the last epoch. What came of one training can be
 
     KERAS_BACKEND=tensorflow python recipes/flowers_128.py --start flowers-128.keras \
         --epochs 60 --peak 4e-4 --folder runs/flowers-128-on --preset flowers-128.keras
+
+The preset in the package is what came of these two commands, 180 epochs of a quarter of the
+pictures. It is not done learning: after the first, KID was 0.0106 and 31% of its pictures were seen
+as the species asked for, and after the second 0.0073 and 46% (`benchmarks/flowers_128.py`).
 """
 
 import argparse
@@ -267,6 +271,11 @@ def in_float32(whole: imagegen.LatentDiffusion, latents: np.ndarray) -> imagegen
     encoder.set_weights(trained.averaged_encoder.get_weights())
     model = diffusion_model(network, encoder)
     model.normalizer.adapt(latents)
+    # Trained where there is most to learn, sampled where there is most to decide.
+    model.schedule = imagegen.EvenLogSNRSchedule(model.schedule)
+    model.sampling = imagegen.SamplingOptions(
+        num_steps=15, sampler=imagegen.DPMSolver2M(), guidance_scale=3.0
+    )
     return imagegen.LatentDiffusion(model, whole.autoencoder)
 
 

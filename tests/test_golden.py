@@ -86,6 +86,9 @@ CASES = {
     "digits-2d": lambda: digits("digits-2d"),
     "digits-16d": lambda: digits("digits-16d"),
     "flowers-64": lambda: generated("flowers-64", 2),
+    "flowers-128": lambda: generated(
+        "flowers-128", ["a photo of a sunflower", "a white rose on a dark background"]
+    ),
     "flowers-64-species": lambda: generated("flowers-64-species", ["rose", "sunflower"]),
     "captioned-32": lambda: generated("captioned-32", PROMPT),
     "captioned-32 not blue": lambda: generated(

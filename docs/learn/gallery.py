@@ -87,6 +87,19 @@ imagegen.Animation(
 )
 
 # %% [markdown]
+# ## Twice as large
+#
+# The preset `flowers-128` paints 128 pixels a side, in [latents](latent_diffusion.py#photographs), and is told species and
+# colours in words. Twenty-four species in alphabetical order, a picture each, none picked:
+
+# %% alt="Twenty-four pictures of flowers with their names, 128 pixels wide, of all colours."
+photographer = imagegen.LatentDiffusion.from_preset("flowers-128")
+named = [name for name in gardener.encoder.names if name != "lotus lotus"]
+named = named[:: len(named) // 24][:24]
+large = photographer.generate([f"a photo of a {name}" for name in named], seed=4)
+imagegen.show(large, columns=6, scale=1, titles=named)
+
+# %% [markdown]
 # ## By sentence
 #
 # The preset `captioned-64` read captions of drawn flowers, and [paints in latents](latent_diffusion.py).

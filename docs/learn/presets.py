@@ -37,7 +37,7 @@ assert sum(sizes.values()) <= 35_000_000
 #
 # ## One by one
 #
-# The pictures are the first eight of a seed, none left out, at twice their size.
+# The pictures are the first eight of a seed, none left out. Small ones are shown at twice their size.
 
 # %% tags=["fold"]
 import base64
@@ -68,17 +68,23 @@ def examples(name, model):
     prompts = 8
     if name.endswith("species"):
         prompts = list(encoder.names[:: len(encoder.names) // 8][:8])
+    elif name == "flowers-128":
+        prompts = ["a photo of a sunflower", "a red rose", "a white rose on a dark background"]
+        prompts += ["a dandelion", "a purple clematis", "an orange dahlia", "a gazania"]
+        prompts.append("a pink hibiscus")
     elif name.startswith(("captioned", "clip")):
         colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
         prompts = [f"a {color} flower".replace("a o", "an o") for color in colors]
     subjects = "" if prompts == 8 else ", ".join(prompts)
-    return model.generate(prompts, guidance_scale=2, seed=0), subjects
+    own = model.diffusion_model().sampling.get("guidance_scale", 2)
+    return model.generate(prompts, guidance_scale=own, seed=0), subjects
 
 
 def picture(pictures, subjects):
-    """Embed pictures in two rows, each at twice its size."""
+    """Embed pictures in two rows, at twice their size or at 128 pixels."""
     buffer = io.BytesIO()
-    large = pictures.repeat(2, axis=1).repeat(2, axis=2)
+    factor = min(2, 128 // pictures.shape[1])
+    large = pictures.repeat(factor, axis=1).repeat(factor, axis=2)
     Image.fromarray(imagegen.grid(large, columns=4)).save(buffer, "png")
     data = base64.b64encode(buffer.getvalue()).decode()
     alt = f"Eight generated pictures. {subjects}".strip()
