@@ -39,7 +39,7 @@ WORDS = {
     "learn/flowers_from_noise/#what-full-training-looks-like-and-costs": ["gpu"],
     "learn/how_good_is_it/#are-they-copies": ["memorization"],
     "learn/latent_spaces/#from-the-autoencoder-to-the-vae": ["reparameterization trick"],
-    "learn/many_devices/#sharing-a-batch": ["multi-gpu", "multiple gpus", "data parallelism"],
+    "learn/many_devices/#sharing-a-batch": ["data parallelism", "distributed training"],
     "learn/noise_and_signal/": ["noise schedule"],
     "learn/noise_and_signal/#the-cosine-schedule": ["cosine schedule"],
     "learn/presets/": ["pretrained models"],

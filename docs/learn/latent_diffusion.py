@@ -354,8 +354,10 @@ def box(x, y, width, height, name, ours, color):
             (x, y), width, height, boxstyle="round,pad=0.08", facecolor=color, edgecolor="none"
         )
     )
-    axes.text(x + width / 2, y + height / 2 + 0.2, name, ha="center", va="center", weight="bold")
-    axes.text(x + width / 2, y + height / 2 - 0.28, ours, ha="center", va="center", size=8)
+    # On its own paper: letters in a colour stay as they are on a dark page.
+    style = {"ha": "center", "va": "center", "color": "#1b2a41"}
+    axes.text(x + width / 2, y + height / 2 + 0.2, name, weight="bold", **style)
+    axes.text(x + width / 2, y + height / 2 - 0.28, ours, size=8, **style)
 
 
 def arrow(start, end, text="", shift=(0, 0.12), **options):

@@ -217,7 +217,7 @@ models = {
 for name, (operations, size, _, _) in models.items():
     print(f"{name}: {operations:.1e} operations a picture, {size / 1e6:,.0f} MB of gradients")
 
-# %% alt="Two charts over 1 to 1,024 devices. Left, weak scaling: both models stay near 1. Right, strong scaling: speed-up grows, and for flowers flattens far below the ideal line."
+# %% alt="Two charts over 1 to 1,024 devices. Left, weak scaling: both models stay near 1. Right, strong scaling: the speed-up grows with the devices, and at 1,024 is half of the ideal line."
 rate, within, between = 0.35 * 989e12, 450e9, 50e9
 
 
