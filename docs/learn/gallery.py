@@ -90,7 +90,8 @@ imagegen.Animation(
 # ## Twice as large
 #
 # The preset `flowers-128` paints 128 pixels a side, in [latents](latent_diffusion.py#photographs), and is told species and
-# colours in words. Twenty-four species in alphabetical order, a picture each, none picked:
+# colours in words. Twenty-four species, a picture each, none picked. Those with small flowers, such as gaura and toad
+# lily, it hasn't learned:
 
 # %% alt="Twenty-four pictures of flowers with their names, 128 pixels wide, of all colours."
 photographer = imagegen.LatentDiffusion.from_preset("flowers-128")
