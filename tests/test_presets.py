@@ -363,3 +363,30 @@ def test_a_full_disk_leaves_what_was_saved_before(tmp_path, monkeypatch, write):
         save()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("way", ["link", "soft link", "storage"])
+def test_a_preset_reads_no_other_file(tmp_path, way):
+    secret = tmp_path / "secret"
+    with h5py.File(secret, "w") as file:
+        file["numbers"] = np.ones(64, "float32")
+    path = tmp_path / "network.keras"
+    presets.save_preset(_network(), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    buffer = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(buffer, "r+") as file:
+        bias = next(name for name in _datasets(file) if file[name].shape == (64,))
+        if way == "storage":
+            del file[bias]
+            file.create_dataset(bias, (64,), "float32", external=[(str(secret), 0, 256)])
+        else:
+            other = h5py.ExternalLink(str(secret), "/numbers")
+            file.move(bias, "moved")
+            file[bias] = other if way == "link" else h5py.SoftLink("/moved")
+    members["model.weights.h5"] = buffer.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match=r"cannot be loaded.*(link|another file)"):
+        presets.load(path, keras.Model)

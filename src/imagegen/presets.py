@@ -286,13 +286,19 @@ def _rewritten(weights: bytes, change: Callable[[np.ndarray, str], np.ndarray]) 
     def copy(source: h5py.Group, target: h5py.Group) -> None:
         target.attrs.update(source.attrs)
         # Not `visititems`, which passes over second names of an array.
-        for name, item in source.items():
+        for name in source:
             # Of the model itself, or of a compiled one within it.
             if name == "optimizer":
                 continue
+            # Keras refuses what leads out of the file, and must find it refused here.
+            if not isinstance(source.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name!r} is a link to somewhere else")
+            item = source[name]
             if isinstance(item, h5py.Group):
                 copy(item, target.require_group(name))
                 continue
+            if item.external or item.is_virtual:
+                raise ValueError(f"{item.name} is kept in another file")
             array = change(item[()], item.name)
             digest = hashlib.sha256(array.tobytes()).digest()
             key = (array.dtype.str, array.shape, digest)
