@@ -39,6 +39,9 @@ from imagegen.discrete import cosine_betas as cosine_betas
 from imagegen.discrete import linear_betas as linear_betas
 from imagegen.discrete import quadratic_betas as quadratic_betas
 from imagegen.discrete import sigmoid_betas as sigmoid_betas
+from imagegen.distillation import TrajectoryStudent as TrajectoryStudent
+from imagegen.distillation import student_of as student_of
+from imagegen.distillation import trajectories as trajectories
 from imagegen.editing import image_to_image as image_to_image
 from imagegen.editing import variations as variations
 from imagegen.exporting import Exportable as Exportable
@@ -46,9 +49,12 @@ from imagegen.features import extract_features as extract_features
 from imagegen.features import feature_model as feature_model
 from imagegen.files import read_metadata as read_metadata
 from imagegen.files import save_images as save_images
+from imagegen.finetuning import Rehearsal as Rehearsal
 from imagegen.finetuning import resized as resized
 from imagegen.finetuning import with_lora as with_lora
 from imagegen.finetuning import with_names as with_names
+from imagegen.flow_maps import FlowMap as FlowMap
+from imagegen.flow_maps import MeanFlow as MeanFlow
 from imagegen.generation import ImageGenerator as ImageGenerator
 from imagegen.generation import Way as Way
 from imagegen.guidance import Autoguidance as Autoguidance

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     paint.add_argument("model", help="the name of a preset, or the path of a .keras file")
     paint.add_argument("prompts", nargs="*", help="what to paint; nothing for what the model likes")
     paint.add_argument("--num-images", type=int, help="how many, of each prompt (1)")
-    paint.add_argument("--negative", help="what the pictures shall not show")
+    paint.add_argument("--negative", help="what the pictures should not show")
     paint.add_argument("--guidance-scale", type=float, help="how firmly prompts are followed")
     paint.add_argument("--num-steps", type=int, help="steps from noise to picture")
     paint.add_argument("--sampler", choices=_SAMPLERS, help="how a step is taken")

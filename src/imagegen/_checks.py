@@ -1,9 +1,15 @@
 """Argument checks, one sentence each: the argument, the rule, and what was received."""
 
+import os
+import sys
+import warnings
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
+
+# Where this package lies.
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
 
 
 def check_integer(value: Any, name: str, *, minimum: int, maximum: int | None = None) -> int:
@@ -71,7 +77,13 @@ def check_choice(value: Any, name: str, choices: Collection[str]) -> str:
 
 
 def check_finite(values: Any, name: str) -> np.ndarray:
-    """Returns `values` as a NumPy array of real numbers, or raises on NaN and infinity."""
+    """Returns `values` as a NumPy array of real numbers, or raises on NaN and infinity.
+
+    An array of the other byte order is converted: no backend takes one. What is masked is refused,
+    because it would lose its mask.
+    """
+    if np.ma.is_masked(values):
+        raise ValueError(f"`{name}` must have no masked values. Received: a masked array")
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise ValueError(f"`{name}` must hold real numbers. Received: dtype {array.dtype}")
@@ -82,7 +94,7 @@ def check_finite(values: Any, name: str) -> np.ndarray:
             f"`{name}` must be finite everywhere. Received: an array of shape {array.shape} "
             "with NaN or infinity in it"
         )
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def check_rank(array: np.ndarray, name: str, rank: int, axes: str) -> np.ndarray:
@@ -90,3 +102,11 @@ def check_rank(array: np.ndarray, name: str, rank: int, axes: str) -> np.ndarray
     if array.ndim != rank:
         raise ValueError(f"`{name}` must have the shape {axes}. Received: shape {array.shape}")
     return array
+
+
+def warn(message: str) -> None:
+    """Warns whoever called the package, however many of its functions lie between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

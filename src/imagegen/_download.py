@@ -1,11 +1,13 @@
 """Fetch a file once: verified, atomic, resumable; and say which file it is that can't be read."""
 
+import glob
 import hashlib
 import os
 import queue
 import secrets
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +20,14 @@ from tqdm import tqdm
 CONNECT_SECONDS = 5.0
 _CHUNK_BYTES = 1 << 18
 _ATTEMPTS = 3
+# The longest file that is read, of servers that don't say how long it is, too.
+LARGEST_BYTES = 4 << 30
+# A server that sends less than this in so many seconds has broken off.
+SLOWEST_SECONDS, SLOWEST_BYTES = 30.0, 30 << 10
+# After how many seconds a server is asked again that is too busy, and for how long at most.
+_BUSY_SECONDS, _LONGEST_BUSY_SECONDS = 1.0, 10.0
+# What nobody has written to for so long was left by a program that was killed.
+_ORPHAN_SECONDS = 120.0
 
 
 class DownloadError(OSError):
@@ -27,12 +37,32 @@ class DownloadError(OSError):
 def cache_folder() -> Path:
     """Returns the folder for downloads: `IMAGEGEN_CACHE`, or the user's cache on this platform."""
     if chosen := os.environ.get("IMAGEGEN_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen, "IMAGEGEN_CACHE")
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "imagegen"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "imagegen"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegen"
+    # The standard says that a relative one is ignored: where it leads depends on the program.
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(chosen) if os.path.isabs(chosen) else Path.home() / ".cache") / "imagegen"
+
+
+def expanded(folder: str, variable: str) -> Path:
+    """Returns the folder that an environment variable names, with the user's for `~`."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{variable} must name a folder, of a user that there is. "
+            f"Received: {variable}={folder!r}"
+        ) from error
+
+
+def printable(text: object) -> str:
+    """Returns what a server said, with whatever would steer a terminal escaped."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
+    )
 
 
 def file_sha256(path: str | Path) -> str:
@@ -47,11 +77,15 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
 
     The bytes take their final name only when the checksum is right: under that name there is never
     half a file. What came of a download that broke off stays in `<path>.part`, for a later call to
-    go on from. Calls at the same time, of several processes too, do not disturb each other.
+    go on from, and what killed programs left is taken up too. Calls at the same time, of several
+    processes too, do not disturb each other.
+
+    A server that is too busy is asked once more. What is longer than `LARGEST_BYTES` is refused,
+    and a server that sends nearly nothing counts as one that broke off.
 
     Args:
         url: Where the file is.
-        path: Where it shall be. Folders are created.
+        path: Where it goes. Folders are created.
         sha256: The file's published SHA-256 digest, in hexadecimal.
         md5: Its MD5 digest, for publishers who give no better one. Give exactly one of the two.
 
@@ -81,7 +115,7 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
                 # A resumed file may mix two versions: the next attempt starts from nothing.
                 part.unlink()
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = printable(getattr(error, "reason", None) or error)
         raise DownloadError(f"{url} could not be downloaded to {path}: {reason}") from error
     if left.exists():
         raise DownloadError(
@@ -116,6 +150,7 @@ def _taken(left: Path) -> Iterator[Path]:
     both wrote into one file, one would give it its final name while the other still writes.
     """
     part = left.with_name(f"{left.name}-{secrets.token_hex(4)}")
+    _take_orphans(left)
     with suppress(FileNotFoundError):
         left.rename(part)
     try:
@@ -125,12 +160,31 @@ def _taken(left: Path) -> Iterator[Path]:
             part.replace(left)
 
 
+def _take_orphans(left: Path) -> None:
+    """Gives the longest part that a killed program left its place back, and removes the others.
+
+    What another call is writing to is younger than that, and stays.
+    """
+    orphans = []
+    for path in left.parent.glob(f"{glob.escape(left.name)}-*"):
+        with suppress(FileNotFoundError):
+            about = path.stat()
+            if time.time() - about.st_mtime > _ORPHAN_SECONDS:
+                orphans.append((about.st_size, path))
+    for _, path in sorted(orphans, reverse=True):
+        with suppress(FileNotFoundError):
+            if left.exists():
+                path.unlink()
+            else:
+                path.rename(left)
+
+
 def _receive(url: str, part: Path) -> bool:
     """Appends to `part` what the server has beyond it; true when that is all of the file."""
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "imagegen"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        response = _open(urllib.request.Request(url, headers=headers))
+        response = _open_patiently(urllib.request.Request(url, headers=headers))
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and start:  # Nothing beyond: the checksum tells whether it is right.
@@ -142,6 +196,7 @@ def _receive(url: str, part: Path) -> bool:
         )
         start = start if resumed else 0
         total = None if response.length is None else start + response.length
+        _check_length(total or 0)
         with (
             part.open("ab" if resumed else "wb") as file,
             tqdm(
@@ -149,6 +204,7 @@ def _receive(url: str, part: Path) -> bool:
                 delay=1, leave=False,
             ) as progress,
         ):  # fmt: skip
+            length, since, came = start, time.monotonic(), 0
             while True:
                 try:
                     chunk = response.read1(_CHUNK_BYTES)
@@ -158,7 +214,32 @@ def _receive(url: str, part: Path) -> bool:
                     break
                 file.write(chunk)
                 progress.update(len(chunk))
+                length, came = length + len(chunk), came + len(chunk)
+                _check_length(length)
+                if time.monotonic() - since > SLOWEST_SECONDS:
+                    if came < SLOWEST_BYTES:
+                        return False
+                    since, came = time.monotonic(), 0
     return total is None or part.stat().st_size >= total
+
+
+def _check_length(length: int) -> None:
+    if length > LARGEST_BYTES:
+        raise OSError(f"it is longer than {LARGEST_BYTES} bytes")
+
+
+def _open_patiently(request: urllib.request.Request) -> HTTPResponse:
+    """Opens `request`, once more where the server is too busy."""
+    try:
+        return _open(request)
+    except urllib.error.HTTPError as error:
+        if error.code != 503:
+            raise
+        asked = error.headers.get("Retry-After") or ""
+        error.close()
+        seconds = float(asked) if asked.isascii() and asked.isdigit() else _BUSY_SECONDS
+        time.sleep(min(seconds, _LONGEST_BUSY_SECONDS))
+    return _open(request)
 
 
 def _open(request: urllib.request.Request) -> HTTPResponse:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.images import as_pictures, check_sides
 from imagegen.typing import Array
@@ -21,6 +22,7 @@ from PIL import Image
 _TIMES = {"gif": (10, 2**16 - 1), "webp": (1, 2**24 - 1)}
 
 
+@checked
 def save_animation(
     frames: Array,
     path: str | os.PathLike[str],
@@ -106,6 +108,7 @@ class Animation:
         ```
     """
 
+    @checked
     def __init__(
         self,
         frames: Array,

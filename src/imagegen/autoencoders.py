@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from imagegen._checks import check_halvings, check_integer, check_widths
+from imagegen._contracts import checked
 from imagegen._weights import conv, conv_transpose, dense, flatten
 from imagegen.layers import DepthToSpace
 from imagegen.typing import Size, Tensor
@@ -11,6 +12,7 @@ import keras
 from keras import layers
 
 
+@checked
 def digit_encoder(latent_dim: int = 2) -> keras.Model:
     """Builds the encoder of 28 x 28 digits; 69,076 parameters at 2 latent dimensions.
 
@@ -45,6 +47,7 @@ def digit_encoder(latent_dim: int = 2) -> keras.Model:
     return keras.Model(images, [mean, log_variance], name="digit_encoder")
 
 
+@checked
 def digit_decoder(latent_dim: int = 2) -> keras.Model:
     """Builds the decoder of 28 x 28 digits; 65,089 parameters at 2 latent dimensions.
 
@@ -72,6 +75,7 @@ def digit_decoder(latent_dim: int = 2) -> keras.Model:
     return keras.Model(latents, images, name="digit_decoder")
 
 
+@checked
 def image_encoder(
     image_size: Size,
     widths: Sequence[int],
@@ -124,6 +128,7 @@ def image_encoder(
     return keras.Model(images, [mean, log_variance], name="image_encoder")
 
 
+@checked
 def image_decoder(
     image_size: Size,
     widths: Sequence[int],

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from imagegen._checks import check_number
+from imagegen._contracts import checked
+
 import keras
 from keras import ops
 
@@ -27,6 +30,7 @@ def freeze(layer: Any) -> None:
     layer.trainable = False
 
 
+@checked
 def move_averages(pairs: Pairs, steps: keras.Variable, longest: float) -> None:
     r"""Moves every average towards what learns, and counts the step.
 
@@ -57,6 +61,7 @@ def move_averages(pairs: Pairs, steps: keras.Variable, longest: float) -> None:
         Polyak and Juditsky, [Acceleration of Stochastic Approximation by
         Averaging](https://doi.org/10.1137/0330046), 1992.
     """
+    check_number(longest, "longest", minimum=0, maximum=1)
     # (1 + n) / (10 + n) starts near 0 and overtakes `longest` late: an average over about the last
     # tenth of a short training, and over a fixed window of a long one.
     kept = ops.minimum(longest, (1 + steps) / (10 + steps))

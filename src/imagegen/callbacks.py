@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_integer
+from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.images import grid, show
 from imagegen.typing import Logs
@@ -55,11 +56,12 @@ class ShowGenerated(keras.callbacks.Callback):
         ```
     """
 
+    @checked
     def __init__(
         self,
         num_images: int = 18,
         *,
-        prompts: Sequence[str] | None = None,
+        prompts: str | Sequence[str] | None = None,
         generator: Any = None,
         columns: int = 6,
         num_steps: int = 20,

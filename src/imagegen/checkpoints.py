@@ -10,13 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_integer
+from imagegen._contracts import check_kind, checked, shortened
 from imagegen._devices import is_first_process, own_share
-from imagegen.typing import Logs
+from imagegen._weights import serialized
+from imagegen.typing import Array, Logs
 
 import keras
 import numpy as np
 
 _MEMBER = "training.json"
+
+# What is of no consequence in a configuration: names are given by counting, seeds are drawn, and
+# what leads from layer to layer shows in the weights.
+_INCIDENTAL = {
+    "build_config",
+    "compile_config",
+    "inbound_nodes",
+    "input_layers",
+    "name",
+    "output_layers",
+    "seed",
+    "shared_object_id",
+}
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -72,10 +87,18 @@ class Checkpoint(keras.callbacks.Callback):
         ```
     """
 
+    @checked
     def __init__(self, folder: str | os.PathLike[str], batches: "ShuffledBatches | None" = None):
         super().__init__()
         self.path: Path = Path(folder) / "checkpoint.keras"
         self.batches = batches
+        self._restored: tuple[keras.Model, str] | None = None
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        # A restored model was described before the checkpoint was in it: callbacks may have changed
+        # its learning rate since the program made it.
+        if self._restored is None or self._restored[0] is not self.model:
+            self._restored = (self.model, _description(self.model))
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         if self.batches is not None:
@@ -96,9 +119,13 @@ class Checkpoint(keras.callbacks.Callback):
         unfinished = path.with_name("unfinished.keras")
         self.model.save(unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
-            archive.writestr(_MEMBER, json.dumps({"epoch": epoch + 1, "seeds": seeds}))
+            training = {"epoch": epoch + 1, "seeds": seeds}
+            if self._restored is not None:
+                training["model"] = self._restored[1]
+            archive.writestr(_MEMBER, json.dumps(training))
         unfinished.replace(path)
 
+    @checked
     def restore(self, model: keras.Model) -> int:
         """Puts a model into the state in which the last epoch left it.
 
@@ -111,7 +138,9 @@ class Checkpoint(keras.callbacks.Callback):
 
         Raises:
             ValueError: If the model is not built or not compiled, or the checkpoint is of another
-                model, or is no checkpoint. Its weights may then be partly in the model.
+                model, or is no checkpoint. Another model is also one of another schedule,
+                prediction, loss, optimizer or learning rate, which is refused before anything is
+                restored. A file that is damaged may be partly in the model.
         """
         if not self.path.exists():
             return 0
@@ -123,11 +152,14 @@ class Checkpoint(keras.callbacks.Callback):
         # Keras loads the state of an optimizer only into one that has its variables.
         model.optimizer.build(model.trainable_variables)
         states = _seed_states(model)
+        described = _description(model)
         try:
             with zipfile.ZipFile(self.path) as archive:
                 training = json.loads(archive.read(_MEMBER))
             if len(training["seeds"]) != len(states):
                 raise ValueError("It has another number of random generators.")
+            if training.get("model", described) != described:
+                raise ValueError(_difference(json.loads(training["model"]), json.loads(described)))
             with warnings.catch_warnings():
                 # Keras only warns when it leaves out what doesn't fit, such as the state of
                 # another optimizer.
@@ -139,7 +171,45 @@ class Checkpoint(keras.callbacks.Callback):
             raise ValueError(
                 f"{self.path} cannot be restored: it is no checkpoint of this model. {error}"
             ) from error
+        self._restored = (model, described)
         return int(training["epoch"])
+
+
+def _description(model: keras.Model) -> str:
+    """What a model and its optimizer are made of, as JSON: the same for what the same code made."""
+    parts = {
+        "model": serialized(model),
+        "optimizer": keras.saving.serialize_keras_object(model.optimizer),
+    }
+    return json.dumps(_essential(parts), sort_keys=True)
+
+
+def _essential(config: Any) -> Any:
+    """A configuration without what differs between equal models."""
+    if isinstance(config, dict):
+        kept = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+        return {str(key): _essential(value) for key, value in kept.items()}
+    if isinstance(config, list | tuple):
+        return [_essential(value) for value in config]
+    if config is None or isinstance(config, str | int | float | bool):
+        return config
+    # A layer or a schedule in a configuration, or a number of NumPy's.
+    if hasattr(config, "get_config"):
+        return {type(config).__name__: _essential(config.get_config())}
+    return _essential(config.tolist()) if hasattr(config, "tolist") else type(config).__name__
+
+
+def _difference(saved: Any, present: Any, path: str = "") -> str:
+    """The first difference of two configurations, in words."""
+    if isinstance(saved, dict) and isinstance(present, dict):
+        for key in sorted({*saved, *present}):
+            if saved.get(key) != present.get(key):
+                return _difference(saved.get(key), present.get(key), f"{path}.{key}".strip("."))
+    if isinstance(saved, list) and isinstance(present, list) and len(saved) == len(present):
+        for number, pair in enumerate(zip(saved, present, strict=True)):
+            if pair[0] != pair[1]:
+                return _difference(*pair, f"{path}[{number}]")
+    return f"Its {path} is {shortened(saved)}, and the model's is {shortened(present)}."
 
 
 def _seed_states(model: keras.Model) -> list[keras.Variable]:
@@ -178,10 +248,12 @@ class ShuffledBatches(keras.utils.PyDataset):
         ```
     """
 
+    @checked
     def __init__(self, arrays: Any, batch_size: int, *, seed: int):
         super().__init__()
+        given = arrays if isinstance(arrays, tuple) else (arrays,)
         self.arrays: tuple[np.ndarray, ...] = tuple(
-            map(np.asarray, arrays if isinstance(arrays, tuple) else (arrays,))
+            np.asarray(check_kind(array, "arrays", Array)) for array in given
         )
         shapes = [array.shape for array in self.arrays]
         if len({shape[:1] for shape in shapes}) != 1 or shapes[0][:1] in ((), (0,)):
@@ -213,6 +285,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         return self._epoch
 
     @epoch.setter
+    @checked
     def epoch(self, epoch: int) -> None:
         self._epoch = check_integer(epoch, "epoch", minimum=0)
         self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.arrays[0]))

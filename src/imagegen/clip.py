@@ -9,10 +9,11 @@ from typing import Any, Self
 from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_halvings, check_integer, check_number, check_rank, check_widths
+from imagegen._contracts import checked
 from imagegen._jit import compiled
 from imagegen._weights import config_of, conv, dense, global_pooling, serialized
 from imagegen.text import TextEncoder
-from imagegen.training import CarefulTraining, as_images
+from imagegen.training import CarefulTraining, are_texts, as_images, as_tokens
 from imagegen.typing import Batch, Config, Images, Size, Tensor
 
 import keras
@@ -25,6 +26,7 @@ _FIRST_TEMPERATURE, _LOWEST_TEMPERATURE = 0.07, 0.01
 _BATCH_SIZE = 128
 
 
+@checked
 def contrastive_loss(
     image_embeddings: Tensor, text_embeddings: Tensor, temperature: Tensor
 ) -> Tensor:
@@ -107,11 +109,12 @@ class TextTower(keras.layers.Layer):
         Generation](https://arxiv.org/abs/2111.13792), 2022.
     """
 
+    @checked
     def __init__(self, text_encoder: TextEncoder, dim: int, *, noise: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.text_encoder = text_encoder
         self.dim: int = check_integer(dim, "dim", minimum=1)
-        self.noise: float = check_number(noise, "noise", minimum=0)
+        self.noise: float = check_number(noise, "noise", minimum=0, maximum=1)
         self.empty = text_encoder.empty
         self.projection = dense(dim, use_bias=False)
         self.projection.build((None, text_encoder.dim))
@@ -119,6 +122,7 @@ class TextTower(keras.layers.Layer):
         self.add_noise = layers.GaussianNoise(self.noise / math.sqrt(dim))
         self.built = True
 
+    @checked
     def tokens(self, prompts: Sequence[str] | np.ndarray) -> np.ndarray:
         """Returns the tokens of sentences, as `TextEncoder.tokens` does."""
         return self.text_encoder.tokens(prompts)
@@ -205,6 +209,7 @@ class CLIP(CarefulTraining):
         2021, section 2.3 and figure 3.
     """
 
+    @checked
     def __init__(self, image_encoder: keras.Model, text_encoder: TextEncoder, **kwargs: Any):
         super().__init__(**kwargs)
         dim = _embedding_dim(image_encoder)
@@ -224,6 +229,7 @@ class CLIP(CarefulTraining):
         self.built = True
 
     @classmethod
+    @checked
     def from_preset(cls, name: str | Path) -> Self:
         """Loads a trained model.
 
@@ -258,6 +264,7 @@ class CLIP(CarefulTraining):
         """What similarities are divided by in training: learned, and at least 0.01."""
         return math.exp(float(ops.convert_to_numpy(self.log_temperature)))
 
+    @checked
     def tokens(self, prompts: Sequence[str] | np.ndarray) -> np.ndarray:
         """Returns the tokens of sentences, which `fit` takes beside pictures.
 
@@ -295,7 +302,8 @@ class CLIP(CarefulTraining):
                 )
             x, y = x
         images = as_images(x, self.image_encoder.input_shape[1:])
-        tokens = self.tokens(y) if isinstance(y, list) else y
+        empty = np.zeros((), "int32")
+        tokens = self.tokens(list(y)) if are_texts(y, empty) else as_tokens(y, empty)
         if len(tokens) != len(images):
             raise ValueError(
                 f"`y` must be a text for each of {len(images)} pictures. Received: {len(tokens)}"
@@ -343,6 +351,7 @@ class CLIP(CarefulTraining):
         # `self.losses` holds the regularizers of the two encoders.
         return sum(self.losses, start=loss)
 
+    @checked
     def embed_images(self, images: Images) -> np.ndarray:
         """Returns the embeddings of pictures.
 
@@ -365,6 +374,7 @@ class CLIP(CarefulTraining):
             )
         return self._embed(self._read_images, images, "embed images")
 
+    @checked
     def embed_texts(self, prompts: str | Sequence[str] | np.ndarray) -> np.ndarray:
         """Returns the embeddings of sentences.
 
@@ -382,6 +392,7 @@ class CLIP(CarefulTraining):
             raise ValueError("`prompts` must hold at least one sentence. Received: none")
         return self._embed(self._read_tokens, tokens, "embed texts")
 
+    @checked
     def similarity(self, images: Images, prompts: str | Sequence[str] | np.ndarray) -> np.ndarray:
         """Compares every picture with every sentence.
 
@@ -447,6 +458,7 @@ class CLIP(CarefulTraining):
         return cls(**{**config, **encoders})
 
 
+@checked
 def clip_image_encoder(
     image_size: Size, widths: Sequence[int], dim: int, *, channels: int = 3
 ) -> keras.Model:

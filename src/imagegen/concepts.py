@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.generation import ImageGenerator
 from imagegen.images import as_pictures
@@ -27,6 +28,7 @@ TEMPLATES = (
 """Captions for pictures of which nothing is known but the new word, which stands for `{}`."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Concept:
     """A learned word.
@@ -52,6 +54,10 @@ class Concept:
     word: str
     vector: np.ndarray
 
+    def __post_init__(self) -> None:
+        check_rank(check_finite(self.vector, "vector"), "vector", 1, "(dim,)")
+
+    @checked
     def save(self, path: str | Path) -> None:
         """Writes the word to a JSON file of a few kilobytes.
 
@@ -66,6 +72,7 @@ class Concept:
             partial.write_text(json.dumps(content), "utf-8")
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> "Concept":
         """Reads a word from a file.
 
@@ -82,10 +89,11 @@ class Concept:
         try:
             content = json.loads(Path(path).read_text("utf-8"))
             return cls(str(content["word"]), np.array(content["vector"], "float32"))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise ValueError(f"{path} holds no concept. {error!r}") from error
 
 
+@checked
 def add_concept(model: ImageGenerator, concept: Concept) -> None:
     """Teaches a model a word that was learned before.
 
@@ -124,6 +132,7 @@ def add_concept(model: ImageGenerator, concept: Concept) -> None:
         _set_vector(encoder, token, vector)
 
 
+@checked
 def learn_concept(
     model: ImageGenerator,
     images: Images,

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from imagegen._checks import check_integer
+from imagegen._contracts import checked, renamed
 from imagegen._weights import RandomNormal, config_of
 from imagegen.typing import Config, Tensor
 
@@ -66,6 +67,7 @@ class PromptEncoder(Protocol):
 
     empty: Any
 
+    @checked
     def tokens(self, prompts: Sequence[Any] | np.ndarray) -> Any:
         """Returns prompts as arrays `(num_prompts, ...)`. `""` is the empty prompt.
 
@@ -112,6 +114,7 @@ class LabelEncoder(keras.layers.Layer):
         Guidance](https://arxiv.org/abs/2207.12598), 2022, section 3.2.
     """
 
+    @checked
     def __init__(self, names: Sequence[str], dim: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.names = tuple(names)
@@ -129,6 +132,7 @@ class LabelEncoder(keras.layers.Layer):
         )
         self.built = True
 
+    @checked
     def tokens(self, prompts: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Returns the number of each class.
 
@@ -177,6 +181,23 @@ class LabelEncoder(keras.layers.Layer):
     def compute_output_shape(self, tokens_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*tokens_shape, self.dim)
 
+    @checked
+    def mentions(self, tokens: Tensor, names: Sequence[str]) -> Tensor:
+        """Returns which prompts name one of some classes.
+
+        Args:
+            tokens: Numbers of classes `(batch,)`.
+            names: Classes that the encoder knows.
+
+        Returns:
+            Booleans `(batch,)`.
+        """
+        check_names(names)
+        with renamed("prompts", "names"):
+            meant = ops.convert_to_tensor(self.tokens(list(names)))
+        return ops.any(ops.expand_dims(ops.cast(tokens, "int32"), 1) == meant, axis=1)
+
+    @checked
     def extended(self, names: Sequence[str], like: Mapping[str, str] | None = None) -> Self:
         """Returns an encoder that knows more classes, and the old ones as before.
 
@@ -205,6 +226,12 @@ class LabelEncoder(keras.layers.Layer):
         return config_of(self) | {"names": list(self.names), "dim": self.dim}
 
 
+def check_names(names: Collection[str]) -> None:
+    """Raises where no name is asked for."""
+    if not len(names):
+        raise ValueError(f"`names` must hold at least one name. Received: names={names!r}")
+
+
 def new_vectors(known: np.ndarray, count: int) -> np.ndarray:
     """Vectors `(count, dim)` for new names, the same ones in every call, and far from the known.
 
@@ -221,6 +248,7 @@ def checked_likeness(
     like = like or {}
     if isinstance(new, str):
         raise ValueError(f"`names` must be a list of names. Received: {new!r}")
+    check_names(new)
     wrong = [
         name
         for pair in like.items()

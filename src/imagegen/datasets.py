@@ -4,15 +4,15 @@ import hashlib
 import io
 import json
 import os
-import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegen._checks import check_choice, check_integer, check_number, check_size
-from imagegen._download import DownloadError, cache_folder, fetch, reading
+from imagegen._checks import check_choice, check_integer, check_number, check_size, warn
+from imagegen._contracts import checked
+from imagegen._download import DownloadError, cache_folder, expanded, fetch, reading
 from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
 from imagegen._oxford import decoded_photographs, species_labels
 from imagegen.drawn.captioned import captioned_flowers as captioned_flowers
@@ -32,6 +32,17 @@ _OXFORD_MD5 = {
     "102flowers.tgz": "52808999861908f626f3c1f4e79d11fa",
     "imagelabels.mat": "e0620be6f572b9609742df49c70aed4d",
 }
+# SHA-256 of what they hold, in whatever file: of MNIST's four files in their own format, IDX, and
+# of the flowers' labels, one byte each.
+_CONTENT_SHA256 = {
+    "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    "labels": "35338d1fe6387a6c1e9146518329d01803f030202313bb86d5c34b62479d60ff",
+}
+# The magic number of an IDX file of bytes; the number of its axes is added.
+_IDX_OF_BYTES = 0x0800
 # What travels in the package, for machines without a network.
 _EMBEDDED = Path(__file__).parent / "data"
 _SPLITS = ("train", "test")
@@ -42,6 +53,7 @@ _MAX_DIGITS_BYTES = 1 << 28
 
 
 # Without equality, which is not defined for whole arrays.
+@checked
 @dataclass(frozen=True, eq=False)
 class Digits:
     """Handwritten digits: `images, labels = digits`, and where they are from.
@@ -68,6 +80,7 @@ class Digits:
         yield from (self.images, self.labels)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Flowers:
     """Flowers and their species: `images, labels, names = flowers`, and where they are from.
@@ -96,12 +109,14 @@ class Flowers:
         yield from (self.images, self.labels, self.names)
 
 
+@checked
 def digits(source: str = "auto", split: str | None = None) -> Digits:
     """Loads handwritten digits, 28 x 28 pixels.
 
     The source `"mnist"` has 60,000 digits for training and 10,000 for tests. It is read from the
     folder that the environment variable `IMAGEGEN_DATA` names, where that is set; else it is
-    downloaded once, checked and kept. The source `"mnist-sample"` travels in the package and needs
+    downloaded once, checked and kept. Digits in that folder that are not MNIST's, to the last
+    pixel, are loaded with a warning. The source `"mnist-sample"` travels in the package and needs
     no network: the first 5,000 and the first 1,000 of them. `"auto"` takes MNIST, and the sample,
     with a warning, where MNIST can't be had.
 
@@ -129,8 +144,8 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
         ```
 
     Reference:
-        LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
-        recognition", 1998.
+        LeCun et al., [Gradient-Based Learning Applied to Document
+        Recognition](https://doi.org/10.1109/5.726791), 1998.
     """
     check_choice(source, "source", ("auto", "mnist", "mnist-sample"))
     _check_split(split)
@@ -146,14 +161,17 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
     return _mnist(_EMBEDDED / "mnist-sample.npz", split, "mnist-sample")
 
 
+@checked
 def flowers(source: str = "auto", image_size: Size = 64, split: str | None = None) -> Flowers:
     """Loads pictures of flowers and their species, of which there are 102.
 
     The source `"oxford"` is Oxford Flowers 102, 8,189 photographs, read from the folder that the
     environment variable `IMAGEGEN_DATA` names, where that is set; else it is downloaded once,
-    checked and kept. Of each photograph the largest centred part of the size's proportions is
-    resized with antialiasing, so that flowers keep their shape. `"auto"` takes the photographs, and
-    painted flowers, with a warning, where the photographs can't be had.
+    checked and kept. In that folder the archive may hold any part of the photographs, and labels
+    that are not the published ones are used with a warning. Of each photograph the largest centred
+    part of the size's proportions is resized with antialiasing, so that flowers keep their shape.
+    `"auto"` takes the photographs, and painted flowers, with a warning, where the photographs can't
+    be had.
 
     The source `"painted"` travels in the package and needs no network. None of it is a photograph:
     the preset `flowers-64-species` painted every picture, 40 of each of the 89 species that it
@@ -191,8 +209,8 @@ def flowers(source: str = "auto", image_size: Size = 64, split: str | None = Non
         ```
 
     Reference:
-        Nilsback and Zisserman, "Automated flower classification over a large number of classes",
-        2008.
+        Nilsback and Zisserman, [Automated Flower Classification over a Large Number of
+        Classes](https://doi.org/10.1109/ICVGIP.2008.47), 2008.
     """
     check_choice(source, "source", ("auto", "oxford", "painted"))
     size = check_size(image_size, "image_size")
@@ -211,6 +229,7 @@ def flowers(source: str = "auto", image_size: Size = 64, split: str | None = Non
     return _painted(size, split)
 
 
+@checked
 def s_curve(num_points: int, *, noise: float = 0.1, seed: int = 0) -> np.ndarray:
     """Draws points near an S-shaped curve in the plane.
 
@@ -257,11 +276,9 @@ def _explain_or_warn(
     advice = f"Set IMAGEGEN_DATA to a folder with {files}"
     if source != "auto":
         raise DownloadError(f"{error}. {advice}, or use source={embedded!r}.") from error
-    warnings.warn(
+    warn(
         f"Using {instead} instead of the original data: {error}. {advice} to use the original, or "
         f"say source={embedded!r} to silence this.",
-        UserWarning,
-        stacklevel=3,
     )
 
 
@@ -270,7 +287,7 @@ def _original(name: str, url: str, **checksum: str) -> Path:
     folder = os.environ.get("IMAGEGEN_DATA")
     if not folder:
         return fetch(url, cache_folder() / name, **checksum)
-    path = Path(folder).expanduser() / name
+    path = expanded(folder, "IMAGEGEN_DATA") / name
     if not path.is_file():
         raise FileNotFoundError(
             f"IMAGEGEN_DATA must name a folder with the file {name}. "
@@ -279,19 +296,36 @@ def _original(name: str, url: str, **checksum: str) -> Path:
     return path
 
 
+def _warn_of_others(path: Path, name: str, content: bytes) -> None:
+    """Says so if what was read is not what was published; a part or another set may be meant."""
+    if hashlib.sha256(content).hexdigest() != _CONTENT_SHA256[name]:
+        warn(f"{name} in {path} are not the ones that were published. They are used as they are.")
+
+
 # Digits
 
 
 def _mnist(path: Path, split: str | None, source: str) -> Digits:
     """Reads MNIST, or a part of it in the same layout."""
+    names = [name for name in _SPLITS if split in (None, name)]
     with reading(path, "MNIST as a NumPy archive"):
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_DIGITS_BYTES:
                 raise ValueError(f"it unpacks to more than {_MAX_DIGITS_BYTES} bytes")
         with np.load(path, allow_pickle=False) as arrays:
-            parts = [_checked_digits(arrays, part) for part in _SPLITS if split in (None, part)]
+            parts = [_checked_digits(arrays, name) for name in names]
+    if source == "mnist":
+        for name, (images, labels) in zip(names, parts, strict=True):
+            _warn_of_others(path, f"x_{name}", _idx(images[..., 0]))
+            _warn_of_others(path, f"y_{name}", _idx(labels))
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Digits(images, labels, source)
+
+
+def _idx(array: np.ndarray) -> bytes:
+    """The array as an IDX file of bytes: a magic number, the shape, the values."""
+    header = np.array([_IDX_OF_BYTES + array.ndim, *array.shape], ">i4")
+    return header.tobytes() + array.astype("uint8").tobytes()
 
 
 def _checked_digits(arrays: "np.lib.npyio.NpzFile", part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -319,6 +353,7 @@ def _oxford(size: tuple[int, int], split: str | None) -> Flowers:
         _original(name, _OXFORD_URL + name, md5=md5) for name, md5 in _OXFORD_MD5.items()
     )
     all_labels = species_labels(labels_file)
+    _warn_of_others(labels_file, "labels", (all_labels + 1).astype("uint8").tobytes())
     images, numbers = decoded_photographs(archive, *size)
     if numbers.max() > len(all_labels):
         raise ValueError(

@@ -1,7 +1,7 @@
 """The diffusion model: a network that learns to denoise, and pictures made by it."""
 
 import functools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +9,7 @@ from typing import Any, Self
 from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_number
+from imagegen._contracts import checked
 from imagegen._jit import compiled
 from imagegen.averaging import averaged_weights, freeze, frozen_copy, move_averages
 from imagegen.conditioning import Conditions, PromptEncoder
@@ -18,7 +19,7 @@ from imagegen.guidance import Autoguidance
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
 from imagegen.sampling import Prompts, SamplingOptions, checked_sampling
 from imagegen.schedules import CosineSchedule, Schedule
-from imagegen.training import CarefulTraining, as_images, value_range_of
+from imagegen.training import CarefulTraining, are_texts, as_images, as_tokens, value_range_of
 from imagegen.typing import Array, Batch, Config, Images, Tensor
 
 import keras
@@ -67,8 +68,9 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         schedule: The rates of noise and signal at every time. The attribute can be set, as those of
             `prediction` and `weighting` can: what follows uses the new one.
         prediction: What the network's output means.
-        loss: The name of a Keras loss, or a loss, between the output and its target. The book
-            takes the mean absolute error; the mean squared error is the one of the theory.
+        loss: The name of a Keras loss, or a loss, between the output and its target. *Deep
+            Learning with Python* takes the mean absolute error; the mean squared error is the one
+            of the theory.
         weighting: How much the loss at each noise rate counts.
         averaging: How much of the averaged weights survives a training step, in `[0, 1]`. It
             rises to this value over the first steps, so that the initial weights are soon
@@ -104,6 +106,10 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         Itself](https://arxiv.org/abs/2406.02507), 2024.
     """
 
+    # How many inputs of the network are noise rates.
+    _num_rates = 1
+
+    @checked
     def __init__(
         self,
         network: keras.Model,
@@ -114,7 +120,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         autoguidance_scale: float = 1.5,
         schedule: Schedule = CosineSchedule(),
         prediction: Prediction = NoisePrediction(),
-        loss: str | keras.losses.Loss = "mean_absolute_error",
+        loss: str | keras.losses.Loss | Callable[..., Any] = "mean_absolute_error",
         weighting: Weighting = PlainWeighting(),
         averaging: float = 0.999,
         value_range: tuple[float, float] | None = (0, 255),
@@ -124,7 +130,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         # The mathematics around the network stays in float32, whatever the policy: half precision
         # can't hold the levels of a picture. The network's own layers follow the policy.
         super().__init__(**{"dtype": "float32"} | kwargs)
-        self.sample_shape = _sample_shape(network, encoder)
+        self.sample_shape = _sample_shape(network, encoder, self._num_rates)
         self.network = network
         self.encoder: Any = encoder
         self.prompt_dropout: float = check_number(
@@ -158,6 +164,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return self._schedule
 
     @schedule.setter
+    @checked
     def schedule(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self._forget_steps()
@@ -168,6 +175,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return self._prediction
 
     @prediction.setter
+    @checked
     def prediction(self, prediction: Prediction) -> None:
         self._prediction = prediction
         self._forget_steps()
@@ -178,6 +186,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return self._weighting
 
     @weighting.setter
+    @checked
     def weighting(self, weighting: Weighting) -> None:
         self._weighting = weighting
         self._forget_steps()
@@ -188,6 +197,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return self._sampling
 
     @sampling.setter
+    @checked
     def sampling(self, sampling: SamplingOptions) -> None:
         self._sampling = checked_sampling(sampling)
 
@@ -228,6 +238,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return cls(**config)
 
     @classmethod
+    @checked
     def from_preset(cls, name: str | Path) -> Self:
         """Returns a trained model, ready to generate or to be trained on.
 
@@ -255,20 +266,22 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         model.steps_averaged.assign(0)
         return model
 
-    def save_preset(self, path: str | Path) -> str:
-        """Saves the averaged model in half precision, small enough to share.
+    @checked
+    def save_preset(self, path: str | Path, *, bits: int = 16) -> str:
+        """Saves the averaged model, small enough to share.
 
         The learning network is stored with the averaged weights too, so that training can go on
         from there. The model itself stays as it is.
 
         Args:
             path: Where to write; the name ends in `.keras`.
+            bits: 16, or 8 for a file half as large, as for `imagegen.save_preset`.
 
         Returns:
             The file's sha256.
         """
         with self.averaged_weights():
-            return presets.save_preset(self, path)
+            return presets.save_preset(self, path, bits=bits)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         """Gives the learning network the averaged weights, for as long as a `with` block runs."""
@@ -286,18 +299,22 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
             The estimated clean samples, the network's output and its target, all normalized and
             float32, of the shape of `images`, and the weights of the loss, one a sample.
         """
-        tokens = None
-        if self.encoder is not None:
-            if not isinstance(images, list | tuple) or len(images) != 2:
-                raise ValueError(
-                    "A model with an encoder is trained on a tuple of pictures and tokens. "
-                    f"Received: {type(images).__name__}"
-                )
-            images, tokens = images
-        network = self.network if training else self.averaged
-        conditions = [] if tokens is None else self._conditions(tokens, training)
-        clean = self._normalized(images)
+        network, examples, conditions = self._asked(images, training)
+        clean = self._normalized(examples)
         return self.attempt(network, clean, conditions, self.seed_generator, training=training)
+
+    def _asked(self, images: Any, training: bool) -> tuple[keras.Model, Any, list[Any]]:
+        """The network that is meant, and what it learns from, taken apart."""
+        network = self.network if training else self.averaged
+        if self.encoder is None:
+            return network, images, []
+        if not isinstance(images, list | tuple) or len(images) != 2:
+            raise ValueError(
+                "A model with an encoder is trained on a tuple of pictures and tokens. "
+                f"Received: {type(images).__name__}"
+            )
+        images, tokens = images
+        return network, images, self._conditions(tokens, training)
 
     def attempt(
         self,
@@ -320,16 +337,33 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         Returns:
             What `call` returns.
         """
+        noise, noise_rates, signal_rates, noisy = self.mixed(clean, seed)
+        output = self._output(
+            network, noisy, noise_rates, signal_rates, conditions, training=training
+        )
+        estimate = self.prediction.denoised(noisy, output, noise_rates, signal_rates)
+        target = self.prediction.target(clean, noise, noise_rates, signal_rates)
+        return estimate, output, target, self.weighting(self.prediction, noise_rates, signal_rates)
+
+    @checked
+    def mixed(
+        self, clean: Tensor, seed: keras.random.SeedGenerator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mixes normalized samples with noise at random times.
+
+        Args:
+            clean: Normalized samples `(batch, ...)`, float32.
+            seed: Where times and noise come from.
+
+        Returns:
+            The noise, the noise rates and the signal rates, `(batch, 1, ...)`, and the noisy
+            samples.
+        """
         noise = keras.random.normal(ops.shape(clean), seed=seed)
         rates_shape = (ops.shape(clean)[0],) + (1,) * len(self.sample_shape)
         uniform = keras.random.uniform(rates_shape, seed=seed)
         noise_rates, signal_rates = self.schedule(self.schedule.training_times(uniform))
-        noisy = signal_rates * clean + noise_rates * noise
-        output = _output(network, noisy, noise_rates, signal_rates, conditions, training=training)
-        estimate = self.prediction.denoised(noisy, output, noise_rates, signal_rates)
-        target = self.prediction.target(clean, noise, noise_rates, signal_rates)
-        weights = self.weighting(self.prediction, noise_rates, signal_rates)
-        return estimate, output, target, weights
+        return noise, noise_rates, signal_rates, signal_rates * clean + noise_rates * noise
 
     def check_examples(self, x: Batch, y: Batch = None) -> tuple[Batch, Batch]:
         """Returns pictures, or a tuple of pictures and tokens, that the model can learn from.
@@ -369,7 +403,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         if self.value_range is None or found is None:
             return images
         low, high = self.value_range
-        small = images.dtype.kind == "f" and self.value_range == (0, 255) and 0 < found[1] <= 1
+        small = images.dtype.kind in "bf" and self.value_range == (0, 255) and 0 < found[1] <= 1
         if found[0] < low or found[1] > high or small:
             raise ValueError(
                 f"`images` must have values in the model's `value_range`, from {low:g} to "
@@ -378,8 +412,10 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return images
 
     def _checked_tokens(self, prompts: Batch, count: int) -> Batch:
-        texts = isinstance(prompts, list) or getattr(prompts, "dtype", np.dtype(int)).kind in "OUS"
-        tokens = self.encoder.tokens(list(prompts)) if texts else prompts
+        if are_texts(prompts, self.encoder.empty):
+            tokens = self.encoder.tokens(list(prompts))
+        else:
+            tokens = as_tokens(prompts, self.encoder.empty)
         num_names = len(getattr(self.encoder, "names", ()))
         if num_names and isinstance(tokens, np.ndarray):
             low, high = tokens.min(), tokens.max()
@@ -442,6 +478,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         errors = self.loss_function(target, output)
         return ops.mean(ops.reshape(weights, (-1,) + (1,) * (ops.ndim(errors) - 1)) * errors)
 
+    @checked
     def denoise(
         self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
     ) -> Tensor:
@@ -469,9 +506,10 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         times = ops.broadcast_to(times, (ops.shape(noisy)[0],))
         times = ops.reshape(times, (-1,) + (1,) * len(self.sample_shape))
         noise_rates, signal_rates = self.schedule(times)
-        output = _output(network, noisy, noise_rates, signal_rates, conditions, training=False)
+        output = self._output(network, noisy, noise_rates, signal_rates, conditions, training=False)
         return self.prediction.denoised(noisy, output, noise_rates, signal_rates)
 
+    @checked
     def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become before the network sees them.
 
@@ -535,10 +573,26 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         tokens = keras.tree.map_structure(repeated, self.averaged_encoder.empty)
         return self._conditions(tokens, training=False)
 
+    @staticmethod
+    def _output(
+        network: keras.Model,
+        noisy: Tensor,
+        noise_rates: Tensor,
+        signal_rates: Tensor,
+        conditions: Sequence[Tensor],
+        *,
+        training: bool,
+    ) -> Tensor:
+        # To unit variance, which changes nothing where a schedule preserves it. A network so sees
+        # the same of every schedule: how noisy a sample is, from 0 to 1.
+        scale = ops.rsqrt(noise_rates**2 + signal_rates**2)
+        inputs = [noisy * scale, noise_rates * scale, *conditions]
+        return ops.cast(network(inputs, training=training), "float32")
+
     @property
     def condition_shapes(self) -> list[tuple[int, ...]]:
         """The shapes of what `encode_prompts` returns, for one prompt."""
-        return [tuple(tensor.shape[1:]) for tensor in self.network.inputs[2:]]
+        return [tuple(tensor.shape[1:]) for tensor in self.network.inputs[1 + self._num_rates :]]
 
     @property
     def variables_read(self) -> Sequence[keras.Variable]:
@@ -587,6 +641,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         variance = ops.convert_to_numpy(self.normalizer.adapt_variance)
         return mean, np.maximum(np.sqrt(variance), keras.config.epsilon())
 
+    @checked
     def to_samples(self, images: Images) -> np.ndarray:
         """Normalizes pictures: what the network is trained on, and `run` takes.
 
@@ -603,6 +658,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         check_finite(images, "images")
         return ops.convert_to_numpy(self._normalized(images))
 
+    @checked
     def to_images(self, samples: Array) -> np.ndarray:
         """Turns normalized samples back into pictures.
 
@@ -629,6 +685,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         pictures = np.clip(pictures, low, high)
         return np.round(pictures).astype("uint8") if self.value_range == (0, 255) else pictures
 
+    @checked
     def pictures_of(self, samples: Tensor) -> Tensor:
         """Returns pictures from 0 to 1 of normalized samples, in a way that can be compiled.
 
@@ -652,7 +709,9 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         return [(self.network, self.averaged), *encoders]
 
     def check_ready(self) -> None:
-        """Raises a ValueError when the normalizer is not adapted, or to other values."""
+        """Raises a ValueError when the normalizer or an attribute isn't fit for training."""
+        for name in ("averaging", "prompt_dropout"):  # Both can be set at any time.
+            check_number(getattr(self, name), name, minimum=0, maximum=1)
         if self.value_range is None:
             return
         mean, deviation = self._statistics()
@@ -685,22 +744,6 @@ def _described(x: Batch, y: Batch) -> str:
     return f"{' and '.join(kinds[:3])}{'' if y is None else f', and y of {type(y).__name__}'}"
 
 
-def _output(
-    network: keras.Model,
-    noisy: Tensor,
-    noise_rates: Tensor,
-    signal_rates: Tensor,
-    conditions: Sequence[Tensor],
-    *,
-    training: bool,
-) -> Tensor:
-    # To unit variance, which changes nothing where a schedule preserves it. A network so sees the
-    # same of every schedule: how noisy a sample is, from 0 to 1.
-    scale = ops.rsqrt(noise_rates**2 + signal_rates**2)
-    inputs = [noisy * scale, noise_rates * scale, *conditions]
-    return ops.cast(network(inputs, training=training), "float32")
-
-
 def _checked_guide(
     network: keras.Model | None, sample_shape: tuple[int, ...]
 ) -> keras.Model | None:
@@ -719,9 +762,14 @@ def _listed(conditions: Any) -> list[Any]:
     return list(conditions) if isinstance(conditions, list | tuple) else [conditions]
 
 
-def _elementwise(loss: str | keras.losses.Loss) -> Any:
+def _elementwise(loss: str | keras.losses.Loss | Callable[..., Any]) -> Any:
     """A loss that keeps the batch axis, so that its samples can be weighed."""
-    loss = keras.losses.get(loss)
+    try:
+        loss = keras.losses.get(loss)
+    except ValueError as error:
+        raise ValueError(
+            f"`loss` must be a loss of Keras, or its name. Received: loss={loss!r}"
+        ) from error
     if isinstance(loss, keras.losses.Loss):
         config = keras.losses.serialize(loss)
         config["config"]["reduction"] = None
@@ -740,13 +788,15 @@ def _checked_range(value_range: Sequence[float] | None) -> tuple[float, float] |
     return low, high
 
 
-def _sample_shape(network: keras.Model, encoder: Any) -> tuple[int, ...]:
+def _sample_shape(network: keras.Model, encoder: Any, num_rates: int = 1) -> tuple[int, ...]:
     inputs = getattr(network, "inputs", None) or []
     shapes = [tuple(tensor.shape[1:]) for tensor in inputs]
-    if len(shapes) < 2 or shapes[1] != (1,) * len(shapes[0]):
+    rates, others = shapes[1 : 1 + num_rates], shapes[1 + num_rates :]
+    if not shapes or rates != [(1,) * len(shapes[0])] * num_rates:
+        names = ", ".join(["noisy", "noise_rates", "end_rates"][: 1 + num_rates])
         raise ValueError(
-            "`network` must be a functional Keras model of [noisy, noise_rates], in which the "
-            "noise rates have the rank of the noisy samples and the size 1 everywhere. "
+            f"`network` must be a functional Keras model of [{names}], in which the rates have the "
+            "rank of the noisy samples and the size 1 everywhere. "
             f"Received: {network!r} with input shapes {shapes}"
         )
     conditions: list[Any] = []
@@ -754,9 +804,9 @@ def _sample_shape(network: keras.Model, encoder: Any) -> tuple[int, ...]:
         one = keras.tree.map_structure(lambda empty: empty[None], encoder.empty)
         conditions = _listed(encoder(one))
     given = [tuple(array.shape[1:]) for array in conditions]
-    if shapes[2:] != given:
+    if others != given:
         raise ValueError(
             "`network` must have one more input for everything that the encoder returns. "
-            f"Received: further inputs of the shapes {shapes[2:]}, and from the encoder {given}"
+            f"Received: further inputs of the shapes {others}, and from the encoder {given}"
         )
     return shapes[0]

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from typing import Any
 
-from imagegen._checks import check_integer
+from imagegen._checks import check_integer, check_number
+from imagegen._contracts import checked
 from imagegen.schedules import Schedule
 from imagegen.typing import Tensor
 
@@ -14,6 +15,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class DiscreteSchedule(Schedule):
     r"""The forward process of DDPM: a Markov chain that adds a little noise in each step.
@@ -72,6 +74,7 @@ class DiscreteSchedule(Schedule):
         r"""The $\bar\alpha_k$ of the steps 1 to $T$, float64."""
         return np.cumprod(self.alphas)
 
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         logs = np.concatenate([[0.0], np.log(self.alphas_cumprod)]).astype("float32")
         steps = ops.convert_to_tensor(times, "float32") * self.num_steps
@@ -82,6 +85,7 @@ class DiscreteSchedule(Schedule):
         log_alpha = low + (steps - below) * (high - low)
         return ops.sqrt(-ops.expm1(log_alpha)), ops.exp(log_alpha / 2)
 
+    @checked
     def sampling_times(self, num_steps: int) -> np.ndarray:
         # From the last step whose signal rate is 0.001 or more: no clean sample can be told from
         # less. And by whole steps while there are enough of them: the network was trained there.
@@ -91,9 +95,11 @@ class DiscreteSchedule(Schedule):
             steps = np.ceil(steps - 1e-3)
         return (steps / self.num_steps).astype("float32")
 
+    @checked
     def training_times(self, uniform: Tensor) -> Tensor:
         return (ops.floor(uniform * self.num_steps) + 1) / self.num_steps
 
+    @checked
     def posterior(self, clean: Tensor, noisy: Tensor, step: int) -> tuple[Any, float]:
         r"""Returns the mean and variance of the step before, given this one and the clean sample.
 
@@ -123,6 +129,7 @@ class DiscreteSchedule(Schedule):
         return clean_weight * clean + noisy_weight * noisy, (1 - before) / (1 - now) * beta
 
 
+@checked
 def constant_betas(num_steps: int = 1000, beta: float = 0.01) -> tuple[float, ...]:
     """Returns equal variances: the simplest chain.
 
@@ -146,6 +153,7 @@ def constant_betas(num_steps: int = 1000, beta: float = 0.01) -> tuple[float, ..
     return (beta,) * check_integer(num_steps, "num_steps", minimum=1)
 
 
+@checked
 def linear_betas(
     num_steps: int = 1000, start: float = 1e-4, end: float = 0.02
 ) -> tuple[float, ...]:
@@ -176,6 +184,7 @@ def linear_betas(
     return tuple(np.linspace(start, end, check_integer(num_steps, "num_steps", minimum=1)))
 
 
+@checked
 def quadratic_betas(
     num_steps: int = 1000, start: float = 1e-4, end: float = 0.02
 ) -> tuple[float, ...]:
@@ -202,6 +211,7 @@ def quadratic_betas(
     return tuple(np.square(linear_betas(num_steps, math.sqrt(start), math.sqrt(end))))
 
 
+@checked
 def sigmoid_betas(
     num_steps: int = 1000, start: float = 1e-4, end: float = 0.02
 ) -> tuple[float, ...]:
@@ -229,6 +239,7 @@ def sigmoid_betas(
     return tuple(start + (end - start) * curve)
 
 
+@checked
 def cosine_betas(
     num_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999
 ) -> tuple[float, ...]:
@@ -261,6 +272,8 @@ def cosine_betas(
         Models](https://arxiv.org/abs/2102.09672), 2021, equation 17.
     """
     num_steps = check_integer(num_steps, "num_steps", minimum=1)
+    check_number(offset, "offset", minimum=0)
+    check_number(max_beta, "max_beta", minimum=0, maximum=1)
     times = np.arange(num_steps + 1) / num_steps
     signal = np.cos((times + offset) / (1 + offset) * math.pi / 2) ** 2
     return tuple(np.minimum(1 - signal[1:] / signal[:-1], max_beta))

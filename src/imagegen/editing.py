@@ -6,6 +6,7 @@ Nothing here is trained: sampling begins somewhere on the way from noise to pict
 from typing import Unpack
 
 from imagegen._checks import check_integer, check_number
+from imagegen._contracts import checked
 from imagegen.generation import ImageGenerator
 from imagegen.images import as_pictures, fitted
 from imagegen.sampling import Prompts, SamplingOptions
@@ -15,6 +16,7 @@ import numpy as np
 from keras import ops
 
 
+@checked
 def image_to_image(
     model: ImageGenerator,
     images: Images,
@@ -37,7 +39,7 @@ def image_to_image(
         strength: From 0, which gives the draft back, to 1, which is `generate` and has nothing
             of the draft. At even times this share of the steps is taken, rounded; in between 0 and
             1, at least one step and at most all but one.
-        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+        prompts: What the pictures should show, one prompt for all or one a picture, for a model
             that takes prompts.
         **options: How to sample, by the names of `SamplingOptions`.
 
@@ -78,6 +80,7 @@ def image_to_image(
     return model.to_images(way.end(noisy, state, start=start, label="edit"))
 
 
+@checked
 def variations(
     model: ImageGenerator,
     image: Images,
@@ -97,7 +100,7 @@ def variations(
         image: One picture, uint8 or floats from 0 to 1, of the model's size.
         num_images: How many variations.
         strength: How much they differ, from 0 to 1.
-        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+        prompts: What the pictures should show, one prompt for all or one a picture, for a model
             that takes prompts.
         **options: How to sample, by the names of `SamplingOptions`.
 

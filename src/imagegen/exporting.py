@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_choice
+from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.guidance import guide
-from imagegen.samplers import Sampler, advance
+from imagegen.samplers import advance
 from imagegen.typing import Tensor
 
 import keras
@@ -36,6 +37,7 @@ class Exportable(keras.Model):
         ```
     """
 
+    @checked
     def export(  # type: ignore[override]
         self,
         filepath: str | os.PathLike[str],
@@ -123,10 +125,26 @@ class Exportable(keras.Model):
             # Of the converters: they ask for types that there aren't, and go on without.
             warnings.simplefilter("ignore")
             keras.Model.export(program, str(target), format, verbose, [signature], **extra)
+            if format == "onnx":
+                _gather(target)
 
+    @checked
     def pictures_of(self, samples: Tensor) -> Tensor:
         """Returns pictures from 0 to 1 of normalized samples, in a way that can be compiled."""
         raise NotImplementedError
+
+
+def _gather(path: Path) -> None:
+    """Brings home what jax2onnx puts beside the file: arrays of a mebibyte or more."""
+    beside = path.with_name(f"{path.name}.data")
+    if not beside.exists():
+        return
+    import onnx
+
+    try:
+        onnx.save(onnx.load(path), path)
+    finally:
+        beside.unlink()
 
 
 class _Program(keras.Model):
@@ -175,7 +193,11 @@ class _SamplerProgram(_Program):
     def __init__(self, model: Any, prompts: bool, options: dict[str, Any]):
         super().__init__(model, prompts)
         way = model.begin(None, 1, {**options, "seed": 0})
-        _refuse_noise_on_the_way(way.sampler)
+        if way.sampler.draws_noise():
+            raise ValueError(
+                "`sampler` must draw no noise on the way: files have no random numbers that are "
+                f"the same everywhere. Received: sampler={way.sampler!r}"
+            )
         self.sampler, self.num_steps = way.sampler, way.num_steps
         constants = (way.table[: way.num_steps + 1], *map(np.float32, model.bounds))
         # A function, or Keras would make lists of arrays its own.
@@ -194,14 +216,16 @@ class _SamplerProgram(_Program):
         table, low, high = self.constants()
         denoise = self._guided(ops.shape(noise)[0], told)
 
-        def clipped(noisy: Tensor, time: Tensor) -> Tensor:
-            return ops.clip(denoise(noisy, time), low, high)
+        def clipped(noisy: Tensor, time: Tensor, **until: Any) -> Tensor:
+            return ops.clip(denoise(noisy, time, **until), low, high)
 
         noisy = noise * np.hypot(*table[0, 1:]).astype("float32")
         state = self.sampler.init(noisy, ops.convert_to_tensor(0, "int32"))
         table = ops.convert_to_tensor(table)
         start, stop = (ops.convert_to_tensor(step, "int32") for step in (0, self.num_steps))
-        samples, _, _ = advance(self.sampler, clipped, noisy, state, table, start, stop)
+        samples, _, _ = advance(
+            self.sampler, clipped, noisy, state, table, start, stop, jumps=self.model.jumps
+        )
         return self.model.pictures_of(samples)
 
     def _guided(self, count: Any, told: list[Tensor]) -> Any:
@@ -215,21 +239,9 @@ class _SamplerProgram(_Program):
         ]
         positive, negative = self.conditions(tokens), self.conditions(empty)
 
-        def guided(noisy: Tensor, time: Tensor) -> Tensor:
+        def guided(noisy: Tensor, time: Tensor, **until: Any) -> Tensor:
             # Two calls and not one of twice the size: converters lose count of the batch there.
-            return guide(denoise(noisy, time, positive), denoise(noisy, time, negative), scale)
+            to, away = (denoise(noisy, time, told, **until) for told in (positive, negative))
+            return guide(to, away, scale)
 
         return guided
-
-
-def _refuse_noise_on_the_way(sampler: Sampler) -> None:
-    noisy = ops.zeros((1, 1))
-    states = [
-        map(ops.convert_to_numpy, keras.tree.flatten(sampler.init(noisy, ops.convert_to_tensor(i))))
-        for i in (0, 1)
-    ]
-    if not all(np.array_equal(*pair) for pair in zip(*states, strict=True)):
-        raise ValueError(
-            "`sampler` must draw no noise on the way: files have no random numbers that are the "
-            f"same everywhere. Received: sampler={sampler!r}"
-        )

@@ -1,12 +1,12 @@
 """Features: what a trained network sees in pictures, as vectors that metrics compare."""
 
-import warnings
 from functools import cache
 from typing import Any
 
 from imagegen import presets
 from imagegen._batches import in_batches
-from imagegen._checks import check_choice, check_finite, check_integer, check_rank
+from imagegen._checks import check_choice, check_finite, check_integer, check_rank, warn
+from imagegen._contracts import checked
 from imagegen._download import DownloadError, cache_folder, fetch
 from imagegen.typing import Images
 
@@ -22,6 +22,7 @@ _INCEPTION_URL = (
 _INCEPTION_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 
 
+@checked
 def feature_model(source: str = "auto") -> keras.Model:
     """Loads the network whose features metrics compare by default.
 
@@ -64,18 +65,17 @@ def _feature_model(source: str) -> keras.Model:
         except DownloadError as error:
             if source == "inception-v3":
                 raise
-            warnings.warn(
+            warn(
                 "Using the features of the preset species-64 instead of InceptionV3's, with which "
                 f"their distances can't be compared: {error}. "
                 f"{presets.preset_info('species-64').metrics} Say source='species-64' to "
                 "silence this.",
-                UserWarning,
-                stacklevel=3,
             )
     classifier = presets.load("species-64", keras.Model)
     return keras.Model(classifier.input, classifier.get_layer("features").output)
 
 
+@checked
 def extract_features(
     images: Images, model: keras.Model | None = None, *, batch_size: int = 64
 ) -> np.ndarray:

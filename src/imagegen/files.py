@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_choice, check_integer
+from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.images import as_pictures, check_sides
 from imagegen.typing import Images
@@ -19,6 +20,7 @@ _KEY = "imagegen"
 _MAX_METADATA = 1 << 20
 
 
+@checked
 def save_images(
     images: Images,
     folder: str | os.PathLike[str],
@@ -84,6 +86,7 @@ def save_images(
     return paths
 
 
+@checked
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads how a picture was made.
 

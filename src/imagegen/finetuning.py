@@ -1,18 +1,23 @@
 """Fine-tuning: a trained model that goes on with other words or in another size."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from imagegen._checks import check_integer, check_size
+from imagegen._contracts import checked
 from imagegen._weights import serialized
-from imagegen.averaging import freeze
+from imagegen.averaging import freeze, frozen_copy
 from imagegen.diffusion import DiffusionModel
 from imagegen.layers import PositionEmbedding
-from imagegen.typing import Size
+from imagegen.training import CarefulTraining
+from imagegen.typing import Batch, Size, Tensor
 from imagegen.unet import UNet
 
+import keras
 from keras import ops
 
 
+@checked
 def with_names(
     model: DiffusionModel, names: Sequence[str], *, like: Mapping[str, str] | None = None
 ) -> DiffusionModel:
@@ -26,7 +31,8 @@ def with_names(
     more of each batch. Without them it forgets the old classes while it learns the new one. Best
     are pictures of its first training; where there are none, let it paint some. Guidance moves away
     from the empty prompt, so that should stay with the old pictures, too: set
-    `model.prompt_dropout = 0` and give some of them the prompt `""`.
+    `model.prompt_dropout = 0` and give some of them the prompt `""`. A `Rehearsal` also
+    holds it to its old answers.
 
     Args:
         model: A model whose encoder has names: a `LabelEncoder`, or a `TextEncoder` of words.
@@ -71,6 +77,116 @@ def with_names(
     return wider
 
 
+class Rehearsal(CarefulTraining):
+    r"""Teaches a model new names, and holds it to what it does with the old ones.
+
+    Pictures with new names teach it as `fit` of the model does. Of the others it doesn't learn
+    what they show: the target is what the averaged network said of them when the rehearsal began,
+
+    $$\lVert f(x_t, c) - f_0(x_t, c) \rVert^2, \qquad x_t = s_t x + n_t \epsilon.$$
+
+    At first this is 0, and it grows only as the model forgets. Old pictures alone, with what they
+    show as the target, push a model about even where it has nothing to learn from them.
+
+    The model that was handed in learns, is generated with and is saved; the rehearsal itself is
+    only for `compile` and `fit`. It takes half as long again as `fit` of the model.
+
+    Args:
+        model: A model with an encoder of names: what `with_names` returned.
+        names: The new names.
+
+    Raises:
+        ValueError: If the encoder doesn't know a name, or isn't one of names.
+
+    Example:
+        ```python
+        import imagegen
+        import numpy as np
+
+        images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), "uint8")
+        network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=4)
+        encoder = imagegen.LabelEncoder(["daisy", "rose"], 4)
+        model = imagegen.DiffusionModel(network, encoder=encoder)
+        model.normalizer.adapt(images)
+        wider = imagegen.with_names(model, ["tulip"])
+        rehearsal = imagegen.Rehearsal(wider, ["tulip"])
+        rehearsal.compile("adam")
+        rehearsal.fit(images, ["tulip"] * 4 + ["daisy", "rose", "rose", ""], verbose=0)
+        assert wider.generate(["tulip"], num_steps=2, seed=0).shape == (1, 8, 8, 3)
+        ```
+
+    Reference:
+        Li and Hoiem, [Learning without Forgetting](https://arxiv.org/abs/1606.09282), 2016, section
+        3.
+    """
+
+    @checked
+    def __init__(self, model: DiffusionModel, names: Sequence[str], **options: Any):
+        super().__init__(**{"dtype": "float32"} | options)
+        if not hasattr(model.encoder, "mentions"):
+            raise ValueError(
+                "`model` must have an encoder of names, such as a LabelEncoder. "
+                f"Received: a {type(model).__name__} with the encoder {model.encoder!r}"
+            )
+        if isinstance(names, str) or not names:
+            raise ValueError(f"`names` must be a list of names. Received: {names!r}")
+        model.encoder.tokens(list(names))
+        self.model, self.names = model, tuple(names)
+        self.before = frozen_copy(model.averaged)
+        self.encoder_before = frozen_copy(model.averaged_encoder)
+        self.built = True
+
+    def check_examples(self, x: Batch, y: Batch = None) -> tuple[Batch, Batch]:
+        """Returns pictures and tokens as `model` takes them, or raises as that does."""
+        return self.model.check_examples(x, y)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        self.model.check_ready()
+        return super().make_train_function(force)
+
+    def call(self, images: Any, training: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Adds noise to pictures, and asks the model and what it was before.
+
+        Args:
+            images: A tuple of pictures and tokens.
+            training: Whether to use the learning network, in training mode.
+
+        Returns:
+            As `DiffusionModel.call` does. The target of old names is what the network said before.
+        """
+        model, (examples, tokens) = self.model, images
+        network, encoder = model.network, model.encoder
+        if not training:
+            network, encoder = model.averaged, model.averaged_encoder
+        clean = model._normalized(examples)
+        noise, noise_rates, signal_rates, noisy = model.mixed(clean, model.seed_generator)
+
+        def ask(network: Any, encoder: Any, training: bool) -> Tensor:
+            told = keras.tree.flatten(encoder(tokens, training=training))
+            return model._output(network, noisy, noise_rates, signal_rates, told, training=training)
+
+        output = ask(network, encoder, training)
+        before = ops.stop_gradient(ask(self.before, self.encoder_before, False))
+        new = ops.reshape(encoder.mentions(tokens, self.names), ops.shape(noise_rates))
+        target = model.prediction.target(clean, noise, noise_rates, signal_rates)
+        target = ops.where(new, target, before)
+        estimate = model.prediction.denoised(noisy, output, noise_rates, signal_rates)
+        weights = model.weighting(model.prediction, noise_rates, signal_rates)
+        return estimate, output, target, weights
+
+    def compute_loss(
+        self,
+        x: Batch = None,
+        y: Batch = None,
+        y_pred: Batch = None,
+        sample_weight: Batch = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Returns the loss as `model` does, and moves its averages."""
+        return self.model.compute_loss(x, y, y_pred, sample_weight, training)
+
+
+@checked
 def resized(model: DiffusionModel, image_size: Size) -> DiffusionModel:
     """Returns a model of the same weights for pictures of another size.
 
@@ -115,6 +231,7 @@ def resized(model: DiffusionModel, image_size: Size) -> DiffusionModel:
     return larger
 
 
+@checked
 def with_lora(model: DiffusionModel, rank: int) -> DiffusionModel:
     r"""Returns a model whose network learns by small additions alone: LoRA.
 

@@ -1,5 +1,6 @@
 """Pictures of your own: a folder, a list of files or an archive, as arrays or in batches."""
 
+import codecs
 import csv
 import io
 import json
@@ -8,25 +9,31 @@ import os
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
-from imagegen._checks import check_choice, check_integer, check_size
+from imagegen._checks import check_choice, check_integer, check_size, warn
+from imagegen._contracts import checked
 from imagegen._devices import own_share
-from imagegen.images import resized_to, upright
+from imagegen.images import check_color, resized_to, upright
 from imagegen.typing import Size
 
 import keras
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-_SUFFIXES = frozenset(
-    ".jpg .jpeg .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .avif".split()  # noqa: SIM905
-)
+_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".avif"),
+    # For these Pillow needs a plug-in. Without it they are named as broken.
+    *(".heic", ".heif", ".jxl"),
+}
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 # What needs more room than this as arrays is read batch by batch, unless somebody wants it.
 _MEMORY = 2 << 30
@@ -40,6 +47,7 @@ _NAMED = 10
 Entry = tuple[str, Callable[[], bytes]]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
     """Pictures of a folder: what `datasets.folder` returns.
@@ -81,6 +89,7 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @checked
     def batches(
         self,
         batch_size: int = 32,
@@ -106,6 +115,7 @@ class ImageFolder:
         """
         return FolderBatches(self, batch_size, prompts, seed, workers)
 
+    @checked
     def read(self, index: int) -> np.ndarray:
         """Returns a picture, uint8 `(height, width, 3)`, from memory or from its file.
 
@@ -153,7 +163,9 @@ class FolderBatches(keras.utils.PyDataset):
         return math.ceil(len(self.folder) / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        first = index * self.batch_size
+        if not -len(self) <= index < len(self):  # So that a loop over batches ends.
+            raise IndexError(f"There are {len(self)} batches. Received: index={index}")
+        first = index % len(self) * self.batch_size
         places = own_share(range(first, min(first + self.batch_size, len(self.folder))))
         rows, pictures = zip(*map(self._readable, places), strict=True)
         images = np.stack(pictures)
@@ -188,6 +200,7 @@ class FolderBatches(keras.utils.PyDataset):
         self.order = random.permutation(len(self.folder))
 
 
+@checked
 def folder(
     path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     image_size: Size = 64,
@@ -243,6 +256,7 @@ def folder(
     """
     height, width = check_size(image_size, "image_size")
     check_choice(resize, "resize", ("crop", "pad"))
+    check_color(background)
     read = partial(_picture, height=height, width=width, pad=resize == "pad", background=background)
     files = _files(path)
     entries = [entry for entry in files if _suffix(entry[0]) in _SUFFIXES]
@@ -268,27 +282,37 @@ def folder(
 def _files(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Entry]:
     """All files, those of pictures and others, in the order of their names."""
     if not isinstance(path, str | os.PathLike):
-        paths = [Path(each) for each in path]
+        paths = [Path(each).expanduser() for each in path]
         missing = [each for each in paths if not each.is_file()]
         if missing:
             raise ValueError(f"`path` must be files that are there. Received: {missing[0]}")
-        beside = {each.with_suffix(".txt") for each in paths}
+        beside = {each.with_suffix(suffix) for each in paths for suffix in (".txt", ".TXT")}
         texts = sorted(each for each in beside - set(paths) if each.is_file())
         return [(each.as_posix(), partial(_content, each)) for each in [*paths, *texts]]
     root = Path(path).expanduser()
     if root.is_file() and root.name.casefold().endswith(_ARCHIVES):
-        return sorted(_members(root), key=lambda entry: entry[0])
+        try:
+            return sorted(_members(root), key=lambda entry: entry[0])
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError) as error:
+            raise ValueError(
+                f"`path` must be an archive that is whole. Received: {str(root)!r}: "
+                f"{_reason(error)}"
+            ) from error
     if not root.is_dir():
         raise ValueError(f"`path` must be a folder, an archive or files. Received: {str(root)!r}")
     found = []
     # Links to folders aren't followed: they can lead round in a circle.
-    for parent, folders, names in os.walk(root):
+    for parent, folders, names in os.walk(root, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             file = Path(parent, name)
             if not name.startswith(".") and file.is_file():
                 found.append((file.relative_to(root).as_posix(), partial(_content, file)))
     return sorted(found, key=lambda entry: entry[0])
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _content(path: Path) -> bytes:
@@ -381,6 +405,8 @@ def _decoded(
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # Its text holds an address in memory.
+        return "no picture of a kind that Pillow can read"
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
@@ -389,11 +415,9 @@ def _say(broken: dict[str, str], total: int) -> None:
         return
     named = [f"{name} ({reason})" for name, reason in list(broken.items())[:_NAMED]]
     more = "" if len(broken) <= _NAMED else f" and {len(broken) - _NAMED} more"
-    warnings.warn(
+    warn(
         f"{len(broken)} of {total} pictures can't be read and are left out: "
         f"{', '.join(named)}{more}",
-        UserWarning,
-        stacklevel=3,
     )
 
 
@@ -409,19 +433,40 @@ def _classes(paths: list[str]) -> tuple[list[str], np.ndarray | None]:
 
 def _captions(paths: list[str], files: dict[str, Callable[[], bytes]]) -> list[str] | None:
     """What is written about each picture; an empty caption where nothing is."""
+    lower = {name.casefold(): content for name, content in files.items()}
     for name, parse in (("metadata.jsonl", _json_lines), ("metadata.csv", _csv_lines)):
-        if name in files:
-            return _listed(paths, parse(_text(files[name]())), name)
+        if name in lower:
+            text = _text(lower[name](), name)
+            try:
+                lines = parse(text)
+            except (ValueError, RecursionError, csv.Error) as error:
+                raise ValueError(
+                    f"{name} must be a table that can be read. Received: {_reason(error)}"
+                ) from error
+            return _listed(paths, lines, name)
+    # `a.TXT` belongs to `a.jpg`, too.
+    texts = {
+        str(PurePosixPath(name).with_suffix(".txt")): content
+        for name, content in files.items()
+        if _suffix(name) == ".txt"
+    }
     beside = [str(PurePosixPath(path).with_suffix(".txt")) for path in paths]
-    if not any(name in files for name in beside):
+    if not any(name in texts for name in beside):
         return None
-    return [_text(files[name]()).strip() if name in files else "" for name in beside]
+    return [_text(texts[name](), name).strip() if name in texts else "" for name in beside]
 
 
-def _text(content: bytes) -> str:
+def _text(content: bytes, name: str) -> str:
     if len(content) > _MAX_TEXT_BYTES:
-        raise ValueError(f"a text must have at most {_MAX_TEXT_BYTES} bytes")
-    return content.decode("utf-8-sig", errors="replace")
+        raise ValueError(
+            f"A text must have at most {_MAX_TEXT_BYTES} bytes. "
+            f"Received: {name}, of {len(content)} bytes"
+        )
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"A text must be in UTF-8. Received: {name}: {error}") from error
 
 
 def _json_lines(text: str) -> list[dict[str, str]]:
@@ -441,9 +486,15 @@ def _listed(paths: list[str], lines: list[dict[str, str]], name: str) -> list[st
         if not column or "file_name" not in line:
             raise ValueError(
                 f"{name} must have the columns 'file_name' and 'text'. "
-                f"Received in entry {number}: {line!r}"
+                f"Received in entry {number}: {line!r:.200}"
             )
-        captions[str(line["file_name"])] = str(line[column])
+        caption = "" if line[column] is None else line[column]
+        if isinstance(caption, list | dict):
+            raise ValueError(
+                f"{name} must hold one text for each picture. "
+                f"Received in entry {number}: {caption!r:.200}"
+            )
+        captions[str(PurePosixPath(str(line["file_name"])))] = str(caption)
     if not captions.keys() & set(paths):
         raise ValueError(
             f"{name} must name files of the folder, such as {paths[0]!r}. "

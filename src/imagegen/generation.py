@@ -4,15 +4,23 @@ import abc
 import dataclasses
 import functools
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._contracts import checked, renamed
 from imagegen._devices import shared, whole
-from imagegen._jit import compiled
+from imagegen._jit import Programs, check_readable, compiled
 from imagegen.conditioning import Conditions
 from imagegen.guidance import Autoguidance, Guidance
-from imagegen.samplers import Denoise, Sampler, advance, checked_seeds, initial_noise, levels
+from imagegen.samplers import (
+    Level,
+    Sampler,
+    advance,
+    checked_seeds,
+    initial_noise,
+    levels,
+)
 from imagegen.sampling import DEFAULTS, Prompts, SamplingOptions, checked_sampling, subjects
 from imagegen.schedules import Schedule
 from imagegen.typing import Array, Images, State, Tensor
@@ -74,6 +82,16 @@ class ImageGenerator(abc.ABC):
     value_range: tuple[float, float] | None = None
     accepts_any_size: bool = False
 
+    @property
+    def jumps(self) -> bool:
+        """Whether `denoise` takes the `Level` at which a step ends, as `until`: see `FlowMap`."""
+        return False
+
+    @property
+    def knows_guidance(self) -> bool:
+        """Whether the model has learned guided pictures, so that it can't be guided once more."""
+        return False
+
     @abc.abstractmethod
     def denoise(
         self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
@@ -126,6 +144,7 @@ class ImageGenerator(abc.ABC):
     def check_ready(self) -> None:  # noqa: B027  (a model is ready unless it says otherwise)
         """Raises a ValueError when the model can't generate yet."""
 
+    @checked
     def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become before the network sees them.
 
@@ -143,6 +162,7 @@ class ImageGenerator(abc.ABC):
             f"Received: prompts={prompts!r}"
         )
 
+    @checked
     def to_samples(self, images: Images) -> np.ndarray:
         """Turns pictures into samples.
 
@@ -154,6 +174,7 @@ class ImageGenerator(abc.ABC):
         """
         return np.asarray(images, "float32")
 
+    @checked
     def to_images(self, samples: Array) -> np.ndarray:
         """Turns samples into pictures.
 
@@ -169,10 +190,12 @@ class ImageGenerator(abc.ABC):
         """What is compiled into `denoise`: when it changes, another program is made."""
         return self.schedule
 
+    @checked
     def guidance_of_nothing(self, num_images: int) -> Guidance | None:
         """Returns how to sample without prompts. `None` calls `denoise` without conditions."""
         return None
 
+    @checked
     def guidance(
         self,
         prompts: Prompts,
@@ -189,12 +212,20 @@ class ImageGenerator(abc.ABC):
             negative_prompts: As of `SamplingOptions`.
             guidance_scale: As of `SamplingOptions`.
             guidance_rescale: As of `SamplingOptions`.
-            num_images: How many pictures there are, when one prompt shall serve all of them.
+            num_images: How many pictures there are, when one prompt serves all of them.
 
         Raises:
-            ValueError: If the model takes no prompts, it doesn't know one, or the numbers of
-                prompts don't fit.
+            ValueError: If the model takes no prompts, it doesn't know one, the numbers of prompts
+                don't fit, or the model has guidance built in.
         """
+        if self.knows_guidance and not guidance_scale is negative_prompts is None:
+            raise ValueError(
+                "`guidance_scale` and `negative_prompts` must be None: the model is a student, "
+                "which has its teacher's guidance built in. "
+                f"Received: {guidance_scale!r} and {negative_prompts!r}"
+            )
+        if num_images is not None:
+            num_images = check_integer(num_images, "num_images", minimum=1)
         rescale = check_number(guidance_rescale, "guidance_rescale", minimum=0, maximum=1)
         if guidance_scale is None:
             if negative_prompts is not None:
@@ -203,7 +234,7 @@ class ImageGenerator(abc.ABC):
                     "Received: guidance_scale=None"
                 )
             return Guidance(self._conditions_of(prompts, "prompts", num_images))
-        scale = check_number(guidance_scale, "guidance_scale", minimum=0)
+        scale = check_number(guidance_scale, "guidance_scale", minimum=0, maximum=1e6)
         positive = self._conditions_of(prompts, "prompts", num_images)
         negative_prompts = "" if negative_prompts is None else negative_prompts
         negative = self._conditions_of(negative_prompts, "negative_prompts", len(positive[0]))
@@ -212,7 +243,8 @@ class ImageGenerator(abc.ABC):
 
     def _conditions_of(self, prompts: Prompts, name: str, count: int | None) -> tuple[Any, ...]:
         """Encoded prompts as tensors; one prompt is repeated to `count`."""
-        encoded = prompts if isinstance(prompts, Conditions) else self.encode_prompts(prompts)
+        with renamed("prompts", name):
+            encoded = prompts if isinstance(prompts, Conditions) else self.encode_prompts(prompts)
         shapes = [tuple(shape) for shape in self.condition_shapes]
         arrays = [check_finite(array, name) for array in encoded]
         if [array.shape[1:] for array in arrays] != shapes or len({*map(len, arrays)}) != 1:
@@ -232,6 +264,7 @@ class ImageGenerator(abc.ABC):
             ops.convert_to_tensor(np.repeat(array, repeats, axis=0), "float32") for array in arrays
         )
 
+    @checked
     def generate(
         self,
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
@@ -245,8 +278,16 @@ class ImageGenerator(abc.ABC):
 
         The first call with a number of pictures and a sampler compiles one program; it serves
         every number of steps, every prompt and every guidance scale, and survives further
-        training. The same seed gives the same pictures, and picture i is the same however many are
-        asked for.
+        training. A model keeps the 32 programs that were used last: another `eta` or another
+        number of pictures is another program, and one more `batch_size` serves all numbers.
+
+        The same seed gives the same pictures, and picture i is the same however many are asked for.
+        Across backends that holds, to rounding, for samplers that draw no noise on the way: `DDPM`,
+        `DDIM` with `eta`, `EDMSampler` with `churn`, and inpainting draw it from the backend's own
+        generator, and each backend has its own pictures.
+
+        Pictures can't be generated while another thread trains the model, nor in a process that was
+        forked from one that has computed. Start such processes by spawning.
 
         Args:
             prompts: How many pictures, at least 1. For a model that takes prompts also a prompt, or
@@ -268,6 +309,7 @@ class ImageGenerator(abc.ABC):
             ValueError: If an argument is out of range.
             TypeError: If there is no option of a name.
             FloatingPointError: If the network gives NaN or infinity.
+            RuntimeError: If another thread trains the model, or the process is a forked one.
 
         Example:
             ```python
@@ -282,6 +324,7 @@ class ImageGenerator(abc.ABC):
         )
         return self.to_images(samples)
 
+    @checked
     def generate_steps(
         self,
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
@@ -311,6 +354,7 @@ class ImageGenerator(abc.ABC):
         ):
             yield self.to_images(noisy), self.to_images(clean)
 
+    @checked
     def sample(
         self,
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
@@ -334,6 +378,7 @@ class ImageGenerator(abc.ABC):
 
         Raises:
             ValueError: If an argument is out of range.
+            MemoryError: If so many samples don't fit into memory.
         """
         way = self._way(prompts, num_images, options)
         if batch_size is not None:
@@ -341,12 +386,17 @@ class ImageGenerator(abc.ABC):
         num_parts = math.ceil(way.num_images / (batch_size or _LARGEST_BATCH))
         if num_parts == 1:
             noisy = way.first_noise(noise)
-            return ops.convert_to_numpy(way.end(noisy, way.sampler.init(noisy, way.seed_tensor)))
+            return _painted(way.end(noisy, way.sampler.init(noisy, way.seed_tensor)))
         noise = None if noise is None else way.checked_noise(noise)
         size = math.ceil(way.num_images / num_parts)
         starts = tqdm(range(0, way.num_images, size), "batches", delay=1, leave=False)
-        return np.concatenate([way.part(start, size, noise) for start in starts])
+        # What doesn't fit into memory is a MemoryError now, and not after hours.
+        samples = np.empty((way.num_images, *self.sample_shape), "float32")
+        for start in starts:
+            samples[start : start + size] = way.part(start, size, noise)
+        return _painted(samples)
 
+    @checked
     def sample_steps(
         self,
         prompts: int | Prompts | Mapping[str, Prompts] | None = None,
@@ -373,11 +423,12 @@ class ImageGenerator(abc.ABC):
         way = self._way(prompts, num_images, options)
         first = way.first_noise(noise)
         for noisy, clean in way.steps(first, way.sampler.init(first, way.seed_tensor), chunk=1):
-            yield ops.convert_to_numpy(noisy), ops.convert_to_numpy(clean)
+            yield _painted(noisy), _painted(clean)
 
     def _way(self, prompts: Any, num_images: int | None, options: Mapping[str, Any]) -> "Way":
         return self.begin(*subjects(prompts, num_images, options))
 
+    @checked
     def begin(
         self, prompts: Prompts | None, num_images: int | None, options: Mapping[str, Any]
     ) -> "Way":
@@ -392,6 +443,7 @@ class ImageGenerator(abc.ABC):
             ValueError: If an option is out of range, or the model can't be asked for the prompts.
             TypeError: If there is no option of a name.
         """
+        check_readable(self.variables_read)
         chosen = checked_sampling({**DEFAULTS, **self.sampling, **options})
         guidance = None
         if prompts is not None or chosen["negative_prompts"] is not None:
@@ -404,7 +456,10 @@ class ImageGenerator(abc.ABC):
             )
         if guidance is not None:
             num_images = len(guidance.positive[0])
-        assert num_images is not None
+        if num_images is None:
+            raise ValueError(
+                "`num_images` must be given where there are no prompts. Received: num_images=None"
+            )
         return Way(
             self,
             self.schedule,
@@ -415,6 +470,7 @@ class ImageGenerator(abc.ABC):
             checked_seeds(chosen["seed"], num_images),
         )
 
+    @checked
     def run(
         self,
         noisy: Tensor,
@@ -440,7 +496,7 @@ class ImageGenerator(abc.ABC):
             start: The first step.
             stop: One past the last step.
             sampler: How a step is taken.
-            guidance: What the pictures shall show, as the method `guidance` returns it. `None`
+            guidance: What the pictures should show, as the method `guidance` returns it. `None`
                 leaves it to the model.
             chunk: How many steps there are between two yields; about a tenth of all by default.
             label: What the progress bar says.
@@ -453,10 +509,13 @@ class ImageGenerator(abc.ABC):
         if guidance is None:
             guidance = self.guidance_of_nothing(len(noisy))
         chunk = chunk or math.ceil((stop - start) / _PROGRESS_CHUNKS) or 1
-        run, table = self._program(sampler), ops.convert_to_tensor(table)
+        table = ops.convert_to_tensor(table)
         scale = 1.0 if self.autoguidance is None else self.autoguidance.scale
         fixed = [ops.convert_to_tensor(number, "float32") for number in (*self.bounds, scale)]
         noisy, state, guidance = shared((noisy, state, guidance), len(noisy))
+        # A backend keeps a program for every shape for as long as it knows the function. So that
+        # some can be forgotten, each has a function of its own.
+        run = self._program(sampler, _shapes((noisy, state, guidance)))
         with tqdm(total=stop - start, desc=label, unit="step", delay=1, leave=False) as bar:
             for first in range(start, stop, chunk):
                 last = min(first + chunk, stop)
@@ -465,7 +524,13 @@ class ImageGenerator(abc.ABC):
                 yield whole(noisy), whole(clean)
                 bar.update(last - first)
 
-    def _program(self, sampler: Sampler) -> Any:
+    def _program(self, sampler: Sampler, shapes: Hashable) -> Any:
+        if self.jumps and not sampler.goes_straight():
+            raise ValueError(
+                "`sampler` must go straight to where a step ends, as DDIM() does, for a model that "
+                f"jumps there. Received: {sampler!r}"
+            )
+
         def run(
             noisy: Tensor,
             state: State,
@@ -479,18 +544,16 @@ class ImageGenerator(abc.ABC):
         ) -> tuple[Tensor, Tensor, Tensor]:
             denoise = self._guided(guidance, scale)
 
-            def clipped(noisy: Tensor, time: Tensor) -> Tensor:
-                return ops.clip(denoise(noisy, time), low, high)
+            def clipped(noisy: Tensor, time: Tensor, **until: Level) -> Tensor:
+                return ops.clip(denoise(noisy, time, **until), low, high)
 
-            return advance(sampler, clipped, noisy, state, table, start, stop)
+            return advance(sampler, clipped, noisy, state, table, start, stop, jumps=self.jumps)
 
         # What was replaced makes another program: its formulas are compiled in.
-        key = (sampler, self.formulas())
-        if key not in self._programs:
-            self._programs[key] = compiled(run, self.variables_read)
-        return self._programs[key]
+        key = (sampler, self.formulas(), shapes)
+        return self._programs.get(key, lambda: compiled(run, self.variables_read))
 
-    def _guided(self, guidance: Guidance | None, scale: Tensor) -> Denoise:
+    def _guided(self, guidance: Guidance | None, scale: Tensor) -> Callable[..., Tensor]:
         if guidance is not None:
             return guidance.around(self.denoise)
         if self.autoguidance is not None:
@@ -498,10 +561,11 @@ class ImageGenerator(abc.ABC):
         return self.denoise
 
     @functools.cached_property
-    def _programs(self) -> dict[tuple[Any, ...], Any]:
-        return {}
+    def _programs(self) -> Programs:
+        return Programs()
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class Way:
     """The way from noise to some pictures of a model: what its `begin` returns.
@@ -512,7 +576,7 @@ class Way:
         model: The model.
         schedule: The schedule whose stops are visited. Its rates are those of the model's.
         num_images: How many pictures.
-        guidance: What they shall show, or `None`.
+        guidance: What they should show, or `None`.
         num_steps: Steps of the whole way.
         sampler: How a step is taken.
         seed: The seed of all pictures, or a list of one for each, or of a pair for each: a seed,
@@ -552,12 +616,14 @@ class Way:
         """Returns standard normal noise, one sample a picture."""
         return initial_noise(self.num_images, self.model.sample_shape, self.seed)
 
+    @checked
     def first_noise(self, noise: Images | None = None) -> Any:
         """Returns noise, by default that of the seed, as it is at the first level."""
         noise = self.noise() if noise is None else self.checked_noise(noise)
         # With the deviation that normalized data have there.
         return ops.convert_to_tensor(noise * np.hypot(*self.table[0, 1:]), "float32")
 
+    @checked
     def checked_noise(self, noise: Images) -> np.ndarray:
         """Returns noise as an array, or raises a ValueError when it has another shape."""
         noise = check_finite(noise, "noise")
@@ -566,6 +632,7 @@ class Way:
             raise ValueError(f"`noise` must have the shape {shape}. Received: shape {noise.shape}")
         return noise
 
+    @checked
     def part(self, start: int, size: int, noise: np.ndarray | None) -> np.ndarray:
         """Samples some of the pictures alone, as they are among all of them.
 
@@ -578,17 +645,31 @@ class Way:
         Returns:
             Clean samples, float32, as many as there are.
         """
-        rows = np.minimum(np.arange(start, start + size), self.num_images - 1)
+        way = self.at(start, size)
+        noisy = way.first_noise(None if noise is None else noise[self._rows(start, size)])
+        samples = way.end(noisy, way.sampler.init(noisy, way.seed_tensor))
+        return ops.convert_to_numpy(samples)[: self.num_images - start]
+
+    @checked
+    def at(self, start: int, size: int) -> "Way":
+        """Returns the way of some of the pictures alone, on which they are as among all of them.
+
+        Args:
+            start: The number of the first.
+            size: How many; what is missing at the end is filled up with the last.
+        """
+        rows = self._rows(start, size)
         numbers = [
             (self.seed, int(row)) if np.ndim(self.seed) == 0 else (self.seed[row], 0)
             for row in rows
         ]
         guidance = None if self.guidance is None else self.guidance.at(rows)
-        way = dataclasses.replace(self, num_images=size, guidance=guidance, seed=numbers)
-        noisy = way.first_noise(None if noise is None else noise[rows])
-        samples = way.end(noisy, way.sampler.init(noisy, way.seed_tensor))
-        return ops.convert_to_numpy(samples)[: self.num_images - start]
+        return dataclasses.replace(self, num_images=size, guidance=guidance, seed=numbers)
 
+    def _rows(self, start: int, size: int) -> np.ndarray:
+        return np.minimum(np.arange(start, start + size), self.num_images - 1)
+
+    @checked
     def steps(
         self,
         noisy: Tensor,
@@ -612,9 +693,31 @@ class Way:
             label=label,
         )
 
+    @checked
     def end(self, noisy: Tensor, state: State, **options: Any) -> Tensor:
         """Takes these steps, and returns the clean samples at their end."""
         return last_of(self.steps(noisy, state, **options))
+
+
+def _shapes(tensors: Any) -> Hashable:
+    """What a compiled program of these depends on beside its formulas."""
+    flat = keras.tree.flatten(tensors)
+    return tuple(
+        (tuple(tensor.shape), str(tensor.dtype)) if hasattr(tensor, "shape") else type(tensor)
+        for tensor in flat
+    )
+
+
+def _painted(samples: Tensor) -> np.ndarray:
+    """Samples as NumPy has them, or an error where they are no pictures."""
+    array = ops.convert_to_numpy(samples)
+    if not np.isfinite(array).all():
+        raise FloatingPointError(
+            "The network's output is not finite. Train again from a checkpoint, with a smaller "
+            "learning rate; in place of float16, take bfloat16; give a smaller `noise`. "
+            f"Received: NaN or infinity in samples of the shape {array.shape}"
+        )
+    return array
 
 
 def last_of(steps: Iterator[tuple[Any, Any]]) -> Any:

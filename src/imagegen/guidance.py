@@ -6,14 +6,16 @@ Guidance is one more `denoise`, around another one.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from imagegen._contracts import checked, shortened
 from imagegen.samplers import Denoise
 from imagegen.typing import Array, Tensor
 
+import numpy as np
 from keras import ops
 
 
 class Guidance(NamedTuple):
-    """Classifier-free guidance: what pictures shall show, what not, and how firmly.
+    """Classifier-free guidance: what pictures should show, what not, and how firmly.
 
     Everything in it is a tensor, and an argument of the compiled loop: another prompt or another
     scale compiles nothing.
@@ -40,12 +42,21 @@ class Guidance(NamedTuple):
     scale: Tensor | float = 1.0
     rescale: Tensor | float = 0.0
 
+    @checked
     def at(self, rows: Array) -> "Guidance":
         """Returns the guidance of some of the pictures.
 
         Args:
             rows: Their numbers, integers `(num_images,)`.
         """
+        rows = np.asarray(rows)
+        count = len(self.positive[0])
+        whole = rows.dtype.kind in "iu" and rows.ndim == 1
+        if not whole or ((rows < 0) | (rows >= count)).any():
+            raise ValueError(
+                f"`rows` must be integers (num_images,), from 0 to {count - 1}. "
+                f"Received: rows={shortened(rows)}"
+            )
         positive, negative = (
             None if parts is None else tuple(ops.take(part, rows, axis=0) for part in parts)
             for parts in (self.positive, self.negative)
@@ -53,20 +64,21 @@ class Guidance(NamedTuple):
         assert positive is not None
         return self._replace(positive=positive, negative=negative)
 
-    def around(self, denoise: Callable[..., Any]) -> Denoise:
+    @checked
+    def around(self, denoise: Callable[..., Any]) -> Callable[..., Tensor]:
         """Returns a `denoise` that follows the prompts.
 
         Args:
             denoise: From noisy samples, their time and conditions to clean samples.
         """
 
-        def guided(noisy: Tensor, time: Tensor) -> Tensor:
+        def guided(noisy: Tensor, time: Tensor, **until: Any) -> Tensor:
             if self.negative is None:
-                return denoise(noisy, time, self.positive)
+                return denoise(noisy, time, self.positive, **until)
             pairs = zip(self.positive, self.negative, strict=True)
             conditions = tuple(ops.concatenate(pair) for pair in pairs)
             # Both estimates in one call of the network.
-            both = denoise(ops.concatenate([noisy, noisy]), time, conditions)
+            both = denoise(ops.concatenate([noisy, noisy]), time, conditions, **until)
             positive, negative = ops.split(both, 2)
             return rescaled(guide(positive, negative, self.scale), positive, self.rescale)
 
@@ -94,15 +106,21 @@ class Autoguidance(NamedTuple):
     poorer: Denoise
     scale: Tensor | float
 
-    def around(self, denoise: Callable[..., Any]) -> Denoise:
+    @checked
+    def around(self, denoise: Callable[..., Any]) -> Callable[..., Tensor]:
         """Returns a `denoise` that moves away from `poorer`.
 
         Args:
             denoise: From noisy samples and their time to clean samples.
         """
-        return lambda noisy, time: guide(denoise(noisy, time), self.poorer(noisy, time), self.scale)
+
+        def guided(noisy: Tensor, time: Tensor, **until: Any) -> Tensor:
+            return guide(denoise(noisy, time, **until), self.poorer(noisy, time), self.scale)
+
+        return guided
 
 
+@checked
 def guide(positive: Tensor, negative: Tensor, scale: Tensor | float) -> Tensor:
     r"""Moves an estimate away from another one: classifier-free guidance, and autoguidance.
 
@@ -111,9 +129,9 @@ def guide(positive: Tensor, negative: Tensor, scale: Tensor | float) -> Tensor:
     At $w = 1$ that is the first estimate exactly, whatever the second one is.
 
     Args:
-        positive: Clean samples, estimated under what the picture shall show.
+        positive: Clean samples, estimated under what the picture should show.
         negative: Clean samples of the same shape, estimated under nothing, under what the picture
-            shall not show, or by a poorer network.
+            should not show, or by a poorer network.
         scale: The guidance scale $w$.
 
     Returns:
@@ -136,6 +154,7 @@ def guide(positive: Tensor, negative: Tensor, scale: Tensor | float) -> Tensor:
     return positive + (scale - 1) * (positive - negative)
 
 
+@checked
 def rescaled(guided: Tensor, positive: Tensor, amount: Tensor | float) -> Tensor:
     r"""Takes back contrast that guidance added.
 

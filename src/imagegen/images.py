@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._contracts import checked
 from imagegen.typing import Images
 
 import keras
@@ -24,6 +25,7 @@ _LONGEST_SIDES = {"gif": 65_535, "jpeg": 65_500, "jpg": 65_500, "webp": 16_383, 
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
 
 
+@checked
 def to_uint8(images: Images, *, value_range: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
     """Converts floats to bytes.
 
@@ -66,6 +68,7 @@ def to_uint8(images: Images, *, value_range: tuple[float, float] = (0.0, 1.0)) -
     return np.rint(255 * share).astype("uint8")
 
 
+@checked
 def to_float(images: Images) -> np.ndarray:
     """Converts bytes to floats from 0 to 1: the byte divided by 255.
 
@@ -95,6 +98,7 @@ def to_float(images: Images) -> np.ndarray:
     return np.divide(array, 255, dtype="float32")
 
 
+@checked
 def center_square(
     picture: Image.Image | str | os.PathLike[str], image_size: int, *, background: str = "white"
 ) -> np.ndarray:
@@ -138,6 +142,16 @@ def center_square(
     return resized_to(upright(picture, background), image_size, image_size)
 
 
+def check_color(color: str) -> tuple[int, ...]:
+    """Returns red, green and blue of a `background`, or raises when there is no such colour."""
+    try:
+        return ImageColor.getrgb(color)[:3]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"`background` must be a colour, such as 'white' or '#ffcc00'. Received: {color!r}"
+        ) from error
+
+
 def upright(picture: Image.Image, background: str = "white") -> Image.Image:
     """Returns a picture as a viewer shows it, in RGB.
 
@@ -150,15 +164,12 @@ def upright(picture: Image.Image, background: str = "white") -> Image.Image:
     """
     if not picture.width or not picture.height:
         raise ValueError(f"`picture` must have pixels. Received: size {picture.size}")
-    try:
-        color = ImageColor.getrgb(background)[:3]
-    except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"`background` must be a colour, such as 'white' or '#ffcc00'. Received: {background!r}"
-        ) from error
+    color = check_color(background)
     picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F" or picture.mode.startswith("I"):
         values = np.asarray(picture, "float64")
+        if not np.isfinite(values).all():
+            raise ValueError("`picture` must be finite everywhere. Received: NaN or infinity in it")
         full = {"F": 1.0, "I": 255.0}.get(picture.mode, 65535.0)
         if values.max() > full:  # Floats up to 255, or 16 bits in the mode of 32.
             full = 255.0 if picture.mode == "F" else 65535.0
@@ -214,6 +225,7 @@ def fitted(images: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack(rows).astype(images.dtype)
 
 
+@checked
 def grid(images: Images, *, columns: int | None = None, padding: int = 2) -> np.ndarray:
     """Puts pictures side by side, row by row, into one picture on white.
 
@@ -245,6 +257,7 @@ def grid(images: Images, *, columns: int | None = None, padding: int = 2) -> np.
     return _tile(pictures, _check_columns(columns, len(pictures)), (padding, padding))
 
 
+@checked
 def show(
     images: Images,
     *,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from imagegen._checks import check_finite, check_integer
+from imagegen._contracts import checked
 from imagegen.editing import checked_pictures
 from imagegen.generation import ImageGenerator
 from imagegen.images import fitted
@@ -16,6 +17,7 @@ import numpy as np
 from keras import ops
 
 
+@checked
 def inpaint(
     model: ImageGenerator,
     images: Images,
@@ -43,7 +45,7 @@ def inpaint(
         mask: What to repaint, `(height, width)`, or one a picture `(num_images, height, width)`:
             booleans; or uint8 from 0 to 255 or floats from 0 to 1, of which the brighter half is
             repainted.
-        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+        prompts: What the pictures should show, one prompt for all or one a picture, for a model
             that takes prompts.
         num_resamplings: How often each step is taken; 1 doesn't repeat. The work grows with it.
         **options: How to sample, by the names of `SamplingOptions`.
@@ -89,6 +91,7 @@ def inpaint(
     return np.where(repaint, model.to_images(final), images)
 
 
+@checked
 def outpaint(
     model: ImageGenerator,
     images: Images,
@@ -109,7 +112,7 @@ def outpaint(
         images: uint8, or floats from 0 to 1, of any size, `(height, width, 3)` or
             `(num_images, height, width, 3)`.
         pad: Pixels to add on each side, or four numbers: above, below, left and right.
-        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+        prompts: What the pictures should show, one prompt for all or one a picture, for a model
             that takes prompts.
         num_resamplings: How often each step is taken.
         **options: How to sample, by the names of `SamplingOptions`.
@@ -164,6 +167,7 @@ def _seeds_of_window(seeds: int | list[int], number: int) -> int | list[int]:
     return int(np.random.default_rng([seeds, number]).integers(2**31))
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class RePaint(Sampler):
     """Takes each step of a sampler several times, with the kept part put in place before.
@@ -187,6 +191,7 @@ class RePaint(Sampler):
 
     base: Sampler
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -260,7 +265,8 @@ def _windows(
     ):
         if length < size:
             raise ValueError(
-                f"`pad` must make the {name} at least the model's, {size}. Received: {length}"
+                f"`pad` must make the {name} at least the model's, {size}, with `images` of this "
+                f"size. Received: {length}"
             )
         starts.append(sorted({*range(0, length - size, size // 2), length - size}))
     height, width = model.image_shape[:2]

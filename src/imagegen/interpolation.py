@@ -5,6 +5,7 @@ from statistics import NormalDist
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen._contracts import checked
 from imagegen.typing import Array
 
 import keras
@@ -15,6 +16,7 @@ import numpy as np
 _OPPOSITE = 1e-6
 
 
+@checked
 def lerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
     """Interpolates linearly: a straight line from `v1` to `v2`.
 
@@ -52,6 +54,7 @@ def lerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
     return ((1 - t) * rows1 + t * rows2).reshape(v1.shape).astype("float32")
 
 
+@checked
 def slerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
     """Interpolates spherically: the direction turns at a constant speed along a great circle.
 
@@ -98,7 +101,8 @@ def slerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
         ```
 
     Reference:
-        Ken Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985, section 3.3.
+        Shoemake, [Animating Rotation with Quaternion
+        Curves](https://doi.org/10.1145/325165.325242), 1985, section 3.3, for equal lengths.
     """
     v1, v2 = _pair(v1, v2)
     t, rows1, rows2 = _rows(t, v1, v2)
@@ -122,6 +126,7 @@ def slerp(t: Array, v1: Array, v2: Array) -> np.ndarray:
     return path.reshape(v1.shape).astype("float32")
 
 
+@checked
 def walk(
     points: Array,
     num_frames: int,
@@ -180,6 +185,7 @@ def walk(
     return interpolation(positions - starts, points[starts], points[starts + 1])
 
 
+@checked
 def latent_grid(size: int = 30, *, limit: float | None = 1.0) -> np.ndarray:
     """Lays a square grid of points over a latent plane, in the order in which pictures are read.
 
@@ -221,6 +227,7 @@ def latent_grid(size: int = 30, *, limit: float | None = 1.0) -> np.ndarray:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype("float32")
 
 
+@checked
 def attribute_vector(latents: Array, has_attribute: Array) -> np.ndarray:
     """Finds how latents of pictures with an attribute differ from those without, on average.
 
@@ -252,7 +259,7 @@ def attribute_vector(latents: Array, has_attribute: Array) -> np.ndarray:
         ```
 
     Reference:
-        Tom White, "Sampling generative networks", 2016, section 3 (attribute vectors).
+        White, [Sampling Generative Networks](https://arxiv.org/abs/1609.04468), 2016, section 3.
     """
     latents = check_finite(keras.ops.convert_to_numpy(latents), "latents").astype("float64")
     has_attribute = check_rank(np.asarray(has_attribute), "has_attribute", 1, "(num_images,)")

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from imagegen._checks import check_integer
+from imagegen._contracts import checked
 from imagegen.editing import checked_picture, checked_pictures
 from imagegen.generation import ImageGenerator, last_of
 from imagegen.interpolation import slerp, walk
@@ -14,6 +15,7 @@ import numpy as np
 from keras import ops
 
 
+@checked
 def ddim_inversion(
     model: ImageGenerator, images: Images, *, num_steps: int = 100, num_iterations: int = 3
 ) -> np.ndarray:
@@ -72,6 +74,7 @@ def ddim_inversion(
     return ops.convert_to_numpy(noisy) / np.hypot(*table[0, 1:])
 
 
+@checked
 def interpolate_images(
     model: ImageGenerator,
     image1: Images,
@@ -121,6 +124,7 @@ def interpolate_images(
     return model.generate(num_frames, noise=noise, num_steps=num_steps, sampler=DDIM())
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class InverseDDIM(Sampler):
     """DDIM's step backwards, on a table of levels that is turned round: `after` is the noisier one.
@@ -142,6 +146,7 @@ class InverseDDIM(Sampler):
 
     num_iterations: int
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from imagegen import presets
+from imagegen._contracts import checked, renamed
 from imagegen.conditioning import Conditions
 from imagegen.diffusion import DiffusionModel
 from imagegen.exporting import Exportable
 from imagegen.generation import ImageGenerator
 from imagegen.guidance import Autoguidance
 from imagegen.images import to_uint8
+from imagegen.samplers import Level
 from imagegen.sampling import Prompts, SamplingOptions
 from imagegen.schedules import Schedule
 from imagegen.typing import Array, Config, Images, Tensor
@@ -77,6 +79,7 @@ class LatentDiffusion(ImageGenerator, Exportable):
 
     value_range = (0, 255)
 
+    @checked
     def __init__(self, model: DiffusionModel, autoencoder: VAE, **kwargs: Any):
         super().__init__(**kwargs)
         if model.value_range is not None:
@@ -95,6 +98,7 @@ class LatentDiffusion(ImageGenerator, Exportable):
         self.built = True
 
     @classmethod
+    @checked
     def from_preset(cls, name: str | Path) -> Self:
         """Returns a trained model, ready to generate.
 
@@ -113,17 +117,19 @@ class LatentDiffusion(ImageGenerator, Exportable):
         model.model.steps_averaged.assign(0)  # As `DiffusionModel.from_preset` does.
         return model
 
-    def save_preset(self, path: str | Path) -> str:
-        """Saves the averaged model and the autoencoder in half precision, as one file.
+    @checked
+    def save_preset(self, path: str | Path, *, bits: int = 16) -> str:
+        """Saves the averaged model and the autoencoder, small enough to share, as one file.
 
         Args:
             path: Where to write; the name ends in `.keras`.
+            bits: 16, or 8 for a file half as large, as for `imagegen.save_preset`.
 
         Returns:
             The file's sha256.
         """
         with self.model.averaged_weights():
-            return presets.save_preset(self, path)
+            return presets.save_preset(self, path, bits=bits)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -135,11 +141,22 @@ class LatentDiffusion(ImageGenerator, Exportable):
         return self.model
 
     @property
+    def jumps(self) -> bool:
+        """Whether `model` does."""
+        return self.model.jumps
+
+    @property
+    def knows_guidance(self) -> bool:
+        """Whether `model` does."""
+        return self.model.knows_guidance
+
+    @property
     def schedule(self) -> Schedule:
         """The rates of noise and signal at every time: those of `model`."""
         return self.model.schedule
 
     @schedule.setter
+    @checked
     def schedule(self, schedule: Schedule) -> None:
         self.model.schedule = schedule
 
@@ -167,8 +184,13 @@ class LatentDiffusion(ImageGenerator, Exportable):
         """Those of `model`."""
         return self.model.formulas()
 
+    @checked
     def denoise(
-        self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        conditions: Sequence[Tensor] | None = None,
+        **until: Level,
     ) -> Tensor:
         """Returns the clean latents that `model` sees in noisy ones.
 
@@ -177,12 +199,14 @@ class LatentDiffusion(ImageGenerator, Exportable):
             time: The diffusion time in `[0, 1]`, a scalar or one a sample, `(batch,)`.
             conditions: What `encode_prompts` returned for one prompt a sample. `None` is the empty
                 prompt.
+            **until: The level at which the step ends, for a `model` that jumps.
 
         Returns:
             Normalized clean latents, float32 of the shape of `noisy`.
         """
-        return self.model.denoise(noisy, time, conditions)
+        return self.model.denoise(noisy, time, conditions, **until)
 
+    @checked
     def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become before the network of `model` sees them.
 
@@ -197,6 +221,7 @@ class LatentDiffusion(ImageGenerator, Exportable):
         """
         return self.model.encode_prompts(prompts)
 
+    @checked
     def to_samples(self, images: Images) -> np.ndarray:
         """Turns pictures into normalized latents.
 
@@ -214,6 +239,7 @@ class LatentDiffusion(ImageGenerator, Exportable):
         latents, _ = self.autoencoder.encode(images)
         return self.model.to_samples(latents)
 
+    @checked
     def to_images(self, samples: Array) -> np.ndarray:
         """Turns normalized latents into pictures.
 
@@ -226,8 +252,10 @@ class LatentDiffusion(ImageGenerator, Exportable):
         Raises:
             FloatingPointError: If there is NaN or infinity among the samples.
         """
-        return to_uint8(self.autoencoder.decode(self.model.to_images(samples)))
+        with renamed("latents", "samples"):
+            return to_uint8(self.autoencoder.decode(self.model.to_images(samples)))
 
+    @checked
     def pictures_of(self, samples: Tensor) -> Tensor:
         """Returns pictures from 0 to 1 of normalized latents, in a way that can be compiled.
 
@@ -249,6 +277,7 @@ class LatentDiffusion(ImageGenerator, Exportable):
                 "call `model.normalizer.adapt(latents)`. Received: mean 0, variance 1"
             )
 
+    @checked
     def fit(self, *arguments: Any, **options: Any) -> keras.callbacks.History:
         """Says how a latent diffusion model is trained: in its latents.
 

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from imagegen._checks import check_integer, check_number
+from imagegen._checks import check_choice, check_integer, check_number, check_size
+from imagegen._contracts import checked
 from imagegen.typing import Config, Tensor
 
 import keras
@@ -36,11 +37,15 @@ class LatentSampler(keras.layers.Layer):
         ```
 
     Reference:
-        [Kingma and Welling, 2013](https://arxiv.org/abs/1312.6114), section 2.4 and appendix B.
+        [Kingma and Welling, 2013](https://arxiv.org/abs/1312.6114), section 2.4 and appendix B;
+        [Rezende et al., 2014](https://arxiv.org/abs/1401.4082), section 3.
     """
 
+    @checked
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if seed is not None:
+            seed = check_integer(seed, "seed", minimum=0, maximum=2**31 - 1)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
@@ -108,6 +113,7 @@ class SubPixelConv2DTranspose(keras.layers.Conv2DTranspose):
         sub-pixel convolution.
     """
 
+    @checked
     def __init__(
         self,
         filters: int,
@@ -116,6 +122,10 @@ class SubPixelConv2DTranspose(keras.layers.Conv2DTranspose):
         padding: str = "same",
         **kwargs: Any,
     ) -> None:
+        check_integer(filters, "filters", minimum=1)
+        check_size(kernel_size, "kernel_size")
+        check_size(strides, "strides")
+        check_choice(padding, "padding", ("same", "valid"))
         super().__init__(filters, kernel_size, strides=strides, padding=padding, **kwargs)
         for size in self.kernel_size:
             # An even kernel's two halves would need padding on opposite sides.
@@ -208,6 +218,7 @@ class SinusoidalEmbedding(keras.layers.Layer):
         section 3.5.
     """
 
+    @checked
     def __init__(self, dim: int, *, max_frequency: float = 1000.0, **kwargs: Any):
         # bfloat16 rounds a rate to 1/256, which is hundreds of turns at the highest frequency.
         super().__init__(**{"dtype": "float32"} | kwargs)
@@ -265,6 +276,7 @@ class LogSNREmbedding(keras.layers.Layer):
         section 3.1.
     """
 
+    @checked
     def __init__(self, *, limit: float = 15.0, **kwargs: Any):
         # bfloat16 rounds every rate above 0.998 to 1.
         super().__init__(**{"dtype": "float32"} | kwargs)
@@ -318,6 +330,7 @@ class DepthToSpace(keras.layers.Layer):
         Sub-Pixel Convolutional Neural Network](https://arxiv.org/abs/1609.05158), 2016, equation 4.
     """
 
+    @checked
     def __init__(self, factor: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.factor: int = check_integer(factor, "factor", minimum=1)
@@ -422,6 +435,7 @@ class GroupNormalization(keras.layers.Layer):
         Wu and He, [Group Normalization](https://arxiv.org/abs/1803.08494), 2018, equations 1 and 2.
     """
 
+    @checked
     def __init__(self, groups: int, *, epsilon: float = 1e-3, **kwargs: Any):
         super().__init__(**kwargs)
         self.groups: int = check_integer(groups, "groups", minimum=1)

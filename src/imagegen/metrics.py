@@ -6,6 +6,7 @@ All of it is arithmetic on NumPy arrays, in double precision. `imagegen.features
 from typing import Any, NamedTuple
 
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen._contracts import checked
 from imagegen.neighbors import nearest_neighbors
 from imagegen.typing import Array
 
@@ -59,6 +60,7 @@ class PrecisionAndRecall(NamedTuple):
     recall: float
 
 
+@checked
 def sliced_wasserstein_distance(
     samples: Array,
     reference_samples: Array,
@@ -130,6 +132,7 @@ def sliced_wasserstein_distance(
     return float(largest * np.mean(costs) ** (1 / order))
 
 
+@checked
 def kernel_inception_distance(
     features: Array, reference_features: Array
 ) -> KernelInceptionDistance:
@@ -188,6 +191,7 @@ def kernel_inception_distance(
     return KernelInceptionDistance(float(distance), float(np.sqrt(variance)))
 
 
+@checked
 def frechet_inception_distance(features: Array, reference_features: Array) -> float:
     r"""Measures how far two sets of features are apart, taking both for normal distributions.
 
@@ -233,6 +237,7 @@ def frechet_inception_distance(features: Array, reference_features: Array) -> fl
     return float(means + max(covariances, 0.0))
 
 
+@checked
 def precision_and_recall(
     features: Array, reference_features: Array, *, num_neighbors: int = 3
 ) -> PrecisionAndRecall:

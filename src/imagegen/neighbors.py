@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from imagegen._checks import check_finite, check_integer
+from imagegen._contracts import checked
 from imagegen.typing import Array
 
 import numpy as np
@@ -30,6 +31,7 @@ class Neighbors(NamedTuple):
     distances: np.ndarray
 
 
+@checked
 def nearest_neighbors(
     samples: Array, reference_samples: Array, *, num_neighbors: int = 1
 ) -> Neighbors:

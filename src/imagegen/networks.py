@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from imagegen._checks import check_integer, check_widths
+from imagegen._contracts import checked
 from imagegen._weights import conv, conv_transpose, dense, upsampling
 from imagegen.layers import DepthToSpace
 
@@ -10,12 +11,14 @@ import keras
 from keras import layers
 
 
+@checked
 def point_mlp(
     dim: int = 2,
     *,
     width: int = 128,
     depth: int = 3,
     time_embedding: keras.layers.Layer | None = None,
+    jumps: bool = False,
 ) -> keras.Model:
     r"""Builds a network of dense layers that finds the noise in points.
 
@@ -33,10 +36,13 @@ def point_mlp(
         time_embedding: How the network is told the noise rate: a layer from `(batch, 1)` to
             `(batch, channels)`, such as `LogSNREmbedding()` or `SinusoidalEmbedding(32)`. `None`
             tells the rate itself.
+        jumps: Whether the network is told the noise rate at which a step ends, too, in the same
+            way: as a `FlowMap` asks for.
 
     Returns:
-        A Keras model from `[points, noise_rates]`, of shapes `(batch, dim)` and `(batch, 1)`, to
-        predictions of shape `(batch, dim)`, float32. They are 0 before training.
+        A Keras model from `[points, noise_rates]`, of shapes `(batch, dim)` and `(batch, 1)`, with
+        `jumps` also `end_rates` of the shape `(batch, 1)`, to predictions of shape `(batch, dim)`,
+        float32. They are 0 before training.
 
     Raises:
         ValueError: If a number is out of range.
@@ -58,8 +64,12 @@ def point_mlp(
     depth = check_integer(depth, "depth", minimum=1)
     points = keras.Input((dim,), name="points")
     noise_rates = keras.Input((1,), name="noise_rates")
-    embedding = noise_rates if time_embedding is None else time_embedding(noise_rates)
-    embedding = dense(width, activation="swish")(embedding)
+    rates = [noise_rates]
+    if jumps:
+        rates.append(keras.Input((1,), name="end_rates"))
+    embeddings = rates if time_embedding is None else [time_embedding(rate) for rate in rates]
+    told = layers.Concatenate()(embeddings) if jumps else embeddings[0]
+    embedding = dense(width, activation="swish")(told)
     x = points
     for _ in range(depth):
         x = dense(width)(x)
@@ -67,9 +77,10 @@ def point_mlp(
         x = layers.Activation("swish")(x)
     # As in the U-Net: "there is no noise" is the first guess.
     outputs = dense(dim, kernel_initializer="zeros", dtype="float32", name="head")(x)
-    return keras.Model([points, noise_rates], outputs, name="point_mlp")
+    return keras.Model([points, *rates], outputs, name="point_mlp")
 
 
+@checked
 def denoising_autoencoder(
     image_shape: Sequence[int] = (28, 28, 1), *, widths: Sequence[int] = (32, 64)
 ) -> keras.Model:
@@ -105,6 +116,19 @@ def denoising_autoencoder(
         Autoencoders](https://doi.org/10.1145/1390156.1390294), 2008.
     """
     widths = check_widths(widths)
+    image_shape = _check_image_shape(image_shape, widths)
+    noisy = keras.Input(image_shape, name="noisy")
+    x = noisy
+    for width in widths:
+        x = conv(width, 3, strides=2, padding="same", activation="relu")(x)
+    for width in reversed(widths):
+        x = conv_transpose(width, 3, activation="relu")(x)
+    # No sigmoid: with it and the squared error, training got stuck at black digits.
+    head = conv(image_shape[2], 3, padding="same", dtype="float32")
+    return keras.Model(noisy, head(x), name="denoising_autoencoder")
+
+
+def _check_image_shape(image_shape: Sequence[int], widths: Sequence[int]) -> tuple[int, ...]:
     shape = tuple(check_integer(side, "image_shape", minimum=1) for side in image_shape)
     divisor = 2 ** len(widths)
     if len(shape) != 3 or shape[0] % divisor or shape[1] % divisor:
@@ -112,17 +136,10 @@ def denoising_autoencoder(
             f"`image_shape` must be (height, width, channels), with height and width multiples "
             f"of {divisor}, which is 2 ** (number of widths). Received: image_shape={image_shape!r}"
         )
-    noisy = keras.Input(shape, name="noisy")
-    x = noisy
-    for width in widths:
-        x = conv(width, 3, strides=2, padding="same", activation="relu")(x)
-    for width in reversed(widths):
-        x = conv_transpose(width, 3, activation="relu")(x)
-    # No sigmoid: with it and the squared error, training got stuck at black digits.
-    head = conv(shape[2], 3, padding="same", dtype="float32")
-    return keras.Model(noisy, head(x), name="denoising_autoencoder")
+    return shape
 
 
+@checked
 def espcn(factor: int, *, channels: int = 3, widths: Sequence[int] = (64, 32)) -> keras.Model:
     r"""Builds ESPCN, the sub-pixel network that makes pictures `factor` times larger.
 

@@ -7,6 +7,7 @@ variance is preserved.
 import dataclasses
 
 from imagegen._checks import check_number
+from imagegen._contracts import checked
 from imagegen.schedules import Configured
 from imagegen.typing import Tensor
 
@@ -37,6 +38,7 @@ class Prediction(Configured):
         ```
     """
 
+    @checked
     def target(
         self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -53,6 +55,7 @@ class Prediction(Configured):
         """
         raise NotImplementedError
 
+    @checked
     def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         """Returns how many times an error of the output is magnified in the clean sample.
 
@@ -65,6 +68,7 @@ class Prediction(Configured):
         """
         raise NotImplementedError
 
+    @checked
     def denoised(
         self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -107,14 +111,17 @@ class NoisePrediction(Prediction):
         2020, section 3.2.
     """
 
+    @checked
     def target(
         self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
         return noise
 
+    @checked
     def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return noise_rates / signal_rates
 
+    @checked
     def denoised(
         self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -139,14 +146,17 @@ class ImagePrediction(Prediction):
         ```
     """
 
+    @checked
     def target(
         self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
         return clean
 
+    @checked
     def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return ops.ones_like(noise_rates)
 
+    @checked
     def denoised(
         self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -179,14 +189,17 @@ class VelocityPrediction(Prediction):
         Models](https://arxiv.org/abs/2202.00512), 2022, section 4.
     """
 
+    @checked
     def target(
         self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
         return signal_rates * noise - noise_rates * clean
 
+    @checked
     def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return noise_rates / (signal_rates**2 + noise_rates**2)
 
+    @checked
     def denoised(
         self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -217,14 +230,17 @@ class FlowPrediction(Prediction):
         Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, equation 1.
     """
 
+    @checked
     def target(
         self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
         return noise - clean
 
+    @checked
     def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return noise_rates / (signal_rates + noise_rates)
 
+    @checked
     def denoised(
         self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -232,6 +248,7 @@ class FlowPrediction(Prediction):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class EDMPrediction(Prediction):
     r"""EDM's preconditioning: the network's output $F$ has unit variance at every noise rate.
@@ -269,15 +286,18 @@ class EDMPrediction(Prediction):
     def __post_init__(self) -> None:
         check_number(self.data_deviation, "data_deviation", minimum=1e-6)
 
+    @checked
     def target(
         self, clean: Tensor, noise: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
         skip, out = self._coefficients(noise_rates / signal_rates)
         return (clean - skip * (clean + noise_rates / signal_rates * noise)) / out
 
+    @checked
     def gain(self, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return self._coefficients(noise_rates / signal_rates)[1]
 
+    @checked
     def denoised(
         self, noisy: Tensor, output: Tensor, noise_rates: Tensor, signal_rates: Tensor
     ) -> Tensor:
@@ -306,6 +326,7 @@ class Weighting(Configured):
         ```
     """
 
+    @checked
     def __call__(self, prediction: Prediction, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         """Returns the weight of the loss on the network's output.
 
@@ -336,11 +357,13 @@ class PlainWeighting(Weighting):
         ```
     """
 
+    @checked
     def __call__(self, prediction: Prediction, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         return ops.ones_like(noise_rates)
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class MinSNRWeighting(Weighting):
     r"""The clean sample's squared error counts $\min(\text{SNR}, \gamma)$ times.
@@ -376,6 +399,7 @@ class MinSNRWeighting(Weighting):
     def __post_init__(self) -> None:
         check_number(self.gamma, "gamma", minimum=1e-6)
 
+    @checked
     def __call__(self, prediction: Prediction, noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
         snr = signal_rates**2 / ops.maximum(noise_rates**2, 1e-12)
         return ops.minimum(snr, self.gamma) * prediction.gain(noise_rates, signal_rates) ** 2

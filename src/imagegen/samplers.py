@@ -5,10 +5,12 @@ text and latent spaces are all behind it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from imagegen._checks import check_integer, check_number
+from imagegen._contracts import checked
 from imagegen.schedules import Configured, EDMSchedule, Schedule
 from imagegen.typing import State, Tensor
 
@@ -19,7 +21,7 @@ from keras import ops
 MAX_STEPS = 1000
 """The most steps that a sampler takes: the length of every table of levels."""
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
+Denoise = Callable[..., Tensor]
 
 
 class Level(NamedTuple):
@@ -95,6 +97,7 @@ class Sampler(Configured):
         ```
     """
 
+    @checked
     def init(self, noisy: Tensor, seed: Tensor) -> State:
         """Returns the state before the first step: a tuple of tensors, empty by default.
 
@@ -104,6 +107,7 @@ class Sampler(Configured):
         """
         return ()
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -122,8 +126,25 @@ class Sampler(Configured):
         """
         raise NotImplementedError
 
+    def goes_straight(self) -> bool:
+        """Says whether a step ends on the line through one clean estimate, as `FlowMap` needs it.
+
+        By default not: a step that looks back, asks twice or adds noise is made for tangents.
+        """
+        return False
+
+    def draws_noise(self) -> bool:
+        """Says whether noise is added on the way, so that the first noise alone decides nothing."""
+        states = [
+            keras.tree.flatten(self.init(ops.zeros((1, 1)), ops.convert_to_tensor(seed, "int32")))
+            for seed in (0, 1)
+        ]
+        pairs = zip(*states, strict=True)
+        return not all(np.array_equal(*map(ops.convert_to_numpy, pair)) for pair in pairs)
+
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class DDIM(Sampler):
     r"""Denoising diffusion implicit models: remix what is clean and what is noise.
@@ -163,9 +184,14 @@ class DDIM(Sampler):
     def __post_init__(self) -> None:
         check_number(self.eta, "eta", minimum=0, maximum=1)
 
+    def goes_straight(self) -> bool:
+        return not self.eta
+
+    @checked
     def init(self, noisy: Tensor, seed: Tensor) -> State:
         return (seed, ops.zeros((), "int32")) if self.eta else ()
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -183,6 +209,7 @@ class DDIM(Sampler):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class DDPM(DDIM):
     """Ancestral sampling: DDIM with all of its noise drawn anew.
@@ -230,6 +257,10 @@ class Euler(Sampler):
         Liu et al., [Flow Straight and Fast](https://arxiv.org/abs/2209.03003), 2023, section 2.
     """
 
+    def goes_straight(self) -> bool:
+        return True
+
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -261,6 +292,7 @@ class Heun(Sampler):
         Models](https://arxiv.org/abs/2206.00364), 2022, algorithm 1.
     """
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -280,6 +312,7 @@ class Heun(Sampler):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class EDMSampler(Sampler):
     r"""EDM's own sampler: Heun's method in the noise level, after noise was added.
@@ -323,16 +356,15 @@ class EDMSampler(Sampler):
     def __post_init__(self) -> None:
         check_number(self.churn, "churn", minimum=0)
         check_number(self.noise_scale, "noise_scale", minimum=0)
-        # Lists and dictionaries come back from a saved configuration.
+        # A list comes back from a saved configuration.
         low, high = (check_number(bound, "sigma_range", minimum=0) for bound in self.sigma_range)
         object.__setattr__(self, "sigma_range", (low, high))
-        if isinstance(self.schedule, dict):
-            schedule = keras.saving.deserialize_keras_object(self.schedule)
-            object.__setattr__(self, "schedule", schedule)
 
+    @checked
     def init(self, noisy: Tensor, seed: Tensor) -> State:
         return (seed, ops.zeros((), "int32")) if self.churn else ()
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -387,10 +419,12 @@ class DPMSolver2M(Sampler):
         Lu et al., [DPM-Solver++](https://arxiv.org/abs/2211.01095), 2022, algorithm 2.
     """
 
+    @checked
     def init(self, noisy: Tensor, seed: Tensor) -> State:
         # An infinite step before the first: the memory has no weight there.
         return ops.zeros_like(noisy), ops.convert_to_tensor(np.inf, "float32")
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -473,6 +507,8 @@ def advance(
     table: Tensor,
     start: Tensor,
     stop: Tensor,
+    *,
+    jumps: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Takes the steps from `start` to `stop` in one loop, whose bounds may be traced.
 
@@ -484,6 +520,7 @@ def advance(
         table: What `levels` returned, as a tensor.
         start: The first step, an integer tensor.
         stop: One past the last step, an integer tensor.
+        jumps: Whether `denoise` is told where a step ends: the next level, as `until`.
 
     Returns:
         The samples at the level `table[stop]`, the clean samples that the last step believed
@@ -494,7 +531,8 @@ def advance(
         index: Tensor, noisy: Tensor, clean: Tensor, state: State
     ) -> tuple[Tensor, Tensor, Tensor, State]:
         now, after = (Level(*ops.unstack(table[index + offset], 3)) for offset in (0, 1))
-        return (index + 1, *sampler.step(denoise, noisy, now, after, state))
+        told = functools.partial(denoise, until=after) if jumps else denoise
+        return (index + 1, *sampler.step(told, noisy, now, after, state))
 
     def unfinished(index: Tensor, *_: Any) -> Tensor:
         return index < stop

@@ -1,9 +1,10 @@
 """What is asked of a model that generates: prompts, a count, and the options of sampling."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_type_hints
 
 from imagegen._checks import check_integer
+from imagegen._contracts import check_kind, shortened
 from imagegen.conditioning import Conditions
 from imagegen.samplers import DDIM, MAX_STEPS, Sampler
 
@@ -20,7 +21,7 @@ class SamplingOptions(TypedDict, total=False):
     and what that leaves out is as below.
 
     Attributes:
-        negative_prompts: What the pictures shall not show: one prompt for all, one a picture, or
+        negative_prompts: What the pictures should not show: one prompt for all, one a picture, or
             what `encode_prompts` returned. `None` is the empty prompt, and the default.
         guidance_scale: How far sampling moves away from the negative prompts, at least 0. At 1 the
             model paints what it learned; above, it follows the prompts more firmly, and its
@@ -33,7 +34,9 @@ class SamplingOptions(TypedDict, total=False):
         sampler: How a step is taken: an object, such as `imagegen.DPMSolver2M()`.
             `imagegen.DDIM()` by default.
         seed: A non-negative integer, or one for each picture, which then is the picture that its
-            seed gives alone. `None`, the default, draws one from Keras's global random state.
+            seed gives alone. `None`, the default, draws one from Keras's global random state. Only
+            then does that move. Samplers that draw noise on the way draw it from the backend's
+            generator, so that their pictures differ from backend to backend.
 
     Example:
         ```python
@@ -68,17 +71,16 @@ def checked_sampling(options: Mapping[str, Any]) -> SamplingOptions:
     for name in options:
         if name not in DEFAULTS:
             raise TypeError(
-                f"`{name}` is no sampling option. There are {', '.join(map(repr, DEFAULTS))}"
+                f"`{name}` is no sampling option. There are {', '.join(map(repr, DEFAULTS))}. "
+                f"Received: {name}={shortened(options[name])}"
             )
     checked = SamplingOptions(**dict(options))  # type: ignore[typeddict-item]
+    for name, kind in get_type_hints(SamplingOptions).items():
+        if name in checked and checked[name] is not DEFAULTS[name]:  # type: ignore[literal-required]
+            checked[name] = check_kind(checked[name], name, kind)  # type: ignore[literal-required]
     if "num_steps" in checked:
         checked["num_steps"] = check_integer(
             checked["num_steps"], "num_steps", minimum=1, maximum=MAX_STEPS
-        )
-    if not isinstance(checked.get("sampler", DEFAULTS["sampler"]), Sampler):
-        raise ValueError(
-            "`sampler` must be a sampler, such as imagegen.DDIM(). "
-            f"Received: sampler={checked['sampler']!r}"
         )
     return checked
 

@@ -11,11 +11,15 @@ import math
 from typing import Self
 
 from imagegen._checks import check_integer, check_number, check_size
+from imagegen._contracts import checked
 from imagegen.typing import Config, Size, Tensor
 
 import keras
 import numpy as np
 from keras import ops
+
+# More than any sampler takes, and few enough for memory.
+_MOST_STEPS = 1_000_000
 
 
 class Configured:
@@ -29,7 +33,15 @@ class Configured:
     @classmethod
     def from_config(cls, config: Config) -> Self:
         """Returns the object that `get_config` describes."""
-        return cls(**config)
+        # What the fields hold, such as another schedule, comes as its own configuration.
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(value)
+                if isinstance(value, dict) and "class_name" in value
+                else value
+                for name, value in config.items()
+            }
+        )
 
 
 class Schedule(Configured):
@@ -55,6 +67,7 @@ class Schedule(Configured):
         ```
     """
 
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the noise rates and the signal rates at `times`.
 
@@ -66,17 +79,20 @@ class Schedule(Configured):
         """
         raise NotImplementedError
 
+    @checked
     def sampling_times(self, num_steps: int) -> np.ndarray:
         """Returns the times that sampling visits, from 1 downwards, as `(num_steps,)` float32.
 
         The time 0 is not among them: the last step goes to the clean sample itself.
         """
+        check_integer(num_steps, "num_steps", minimum=1, maximum=_MOST_STEPS)
         return np.linspace(1, 0, num_steps, endpoint=False, dtype="float32")
 
     def evenly(self) -> "Schedule":
         """Returns the same rates, visited at even times."""
         return self
 
+    @checked
     def first_step(self, num_steps: int, strength: float) -> int:
         """Returns where an edit begins: the number of the first step that it takes.
 
@@ -91,10 +107,12 @@ class Schedule(Configured):
         start = num_steps - round(num_steps * strength)
         return min(max(start, 1), num_steps - 1) if 0 < strength < 1 < num_steps else start
 
+    @checked
     def training_times(self, uniform: Tensor) -> Tensor:
         """Returns the times that training visits, given uniform draws from `[0, 1)`."""
         return uniform
 
+    @checked
     def time_of(self, ratio: Tensor) -> Tensor:
         """Returns the time at which the noise rate is `ratio` times the signal rate.
 
@@ -116,6 +134,7 @@ class Schedule(Configured):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class CosineSchedule(Schedule):
     r"""Rates on a quarter circle, between two signal rates.
@@ -162,6 +181,7 @@ class CosineSchedule(Schedule):
                 f"min_signal_rate={self.min_signal_rate}, max_signal_rate={self.max_signal_rate}"
             )
 
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
         angles = start + ops.convert_to_tensor(times, "float32") * (end - start)
@@ -169,6 +189,7 @@ class CosineSchedule(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class ShiftedCosineSchedule(Schedule):
     r"""The cosine schedule with its log signal-to-noise ratio shifted, for larger pictures.
@@ -218,6 +239,7 @@ class ShiftedCosineSchedule(Schedule):
         check_number(low, "log_snr_range", minimum=-13)
         check_number(high, "log_snr_range", minimum=low + 1e-3)
 
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         low, high = self.log_snr_range
         start, end = math.atan(math.exp(-high / 2)), math.atan(math.exp(-low / 2))
@@ -229,6 +251,7 @@ class ShiftedCosineSchedule(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class FlowSchedule(Schedule):
     r"""Rectified flow: a straight line from the clean sample to noise.
@@ -264,11 +287,13 @@ class FlowSchedule(Schedule):
     def __post_init__(self) -> None:
         check_number(self.shift, "shift", minimum=1e-3, maximum=1e3)
 
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         times = ops.convert_to_tensor(times, "float32")
         noise_rates = self.shift * times / (1 + (self.shift - 1) * times)
         return noise_rates, 1 - noise_rates
 
+    @checked
     def sampling_times(self, num_steps: int) -> np.ndarray:
         # At time 1 nothing is left of the signal, and the first step would divide by 0.
         latest = 0.999 / (self.shift - 0.999 * (self.shift - 1))
@@ -276,6 +301,7 @@ class FlowSchedule(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclasses.dataclass(frozen=True)
 class EDMSchedule(Schedule):
     r"""The schedule of EDM: the signal stays, and noise of deviation $\sigma$ is added to it.
@@ -319,27 +345,32 @@ class EDMSchedule(Schedule):
     log_sigma_deviation: float = 1.2
 
     def __post_init__(self) -> None:
-        check_number(self.sigma_min, "sigma_min", minimum=1e-4)
+        check_number(self.sigma_min, "sigma_min", minimum=1e-4, maximum=1e3)
         check_number(self.sigma_max, "sigma_max", minimum=self.sigma_min * (1 + 1e-6), maximum=1e3)
         check_number(self.rho, "rho", minimum=1)
         check_number(self.log_sigma_mean, "log_sigma_mean")
         check_number(self.log_sigma_deviation, "log_sigma_deviation", minimum=1e-6)
 
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         times = ops.convert_to_tensor(times, "float32")
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         noise_rates = (high + (1 - times) * (low - high)) ** self.rho
         return noise_rates, ops.ones_like(noise_rates)
 
+    @checked
     def sampling_times(self, num_steps: int) -> np.ndarray:
         # Time 0 is no clean sample here, but the lowest noise rate, and the last one visited.
+        check_integer(num_steps, "num_steps", minimum=1, maximum=_MOST_STEPS)
         return np.linspace(1, 0, num_steps, dtype="float32")
 
+    @checked
     def time_of(self, ratio: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         ratio = ops.convert_to_tensor(ratio, "float32")
         return 1 - (ratio ** (1 / self.rho) - high) / (low - high)
 
+    @checked
     def training_times(self, uniform: Tensor) -> Tensor:
         # The inverse of the distribution's cumulative function, then of `__call__`.
         quantiles = ops.clip(2 * uniform - 1, -1 + 1e-6, 1 - 1e-6)
@@ -352,6 +383,7 @@ class EDMSchedule(Schedule):
 
 # Under its name in files from before the first release.
 @keras.saving.register_keras_serializable(package="imagegen", name="EvenLogSNR")
+@checked
 @dataclasses.dataclass(frozen=True)
 class EvenLogSNRSchedule(Schedule):
     r"""Another schedule, whose sampling stops at even log signal-to-noise ratios.
@@ -384,20 +416,17 @@ class EvenLogSNRSchedule(Schedule):
 
     schedule: Schedule
 
-    def __post_init__(self) -> None:
-        if isinstance(self.schedule, dict):  # It comes back from a saved configuration.
-            schedule = keras.saving.deserialize_keras_object(self.schedule)
-            object.__setattr__(self, "schedule", schedule)
-        if not isinstance(self.schedule, Schedule):
-            raise ValueError(f"`schedule` must be a schedule. Received: schedule={self.schedule!r}")
-
+    @checked
     def __call__(self, times: Tensor) -> tuple[Tensor, Tensor]:
         return self.schedule(times)
 
+    @checked
     def training_times(self, uniform: Tensor) -> Tensor:
         return self.schedule.training_times(uniform)
 
+    @checked
     def sampling_times(self, num_steps: int) -> np.ndarray:
+        check_integer(num_steps, "num_steps", minimum=1, maximum=_MOST_STEPS)
         times = self.schedule.sampling_times(1000)
         noise_rates, signal_rates = map(ops.convert_to_numpy, self.schedule(times))
         log_snr = np.log(signal_rates / noise_rates)
@@ -407,6 +436,7 @@ class EvenLogSNRSchedule(Schedule):
     def evenly(self) -> Schedule:
         return self.schedule
 
+    @checked
     def first_step(self, num_steps: int, strength: float) -> int:
         if not 0 < strength < 1 < num_steps:
             return super().first_step(num_steps, strength)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from imagegen._checks import check_integer
+from imagegen._contracts import checked
 from imagegen.editing import checked_pictures
 from imagegen.generation import ImageGenerator
 from imagegen.samplers import Denoise, Level, Sampler
@@ -15,6 +16,7 @@ import numpy as np
 from keras import ops
 
 
+@checked
 def super_resolve(
     model: ImageGenerator,
     images: Images,
@@ -39,7 +41,7 @@ def super_resolve(
             `(num_images, height, width, 3)`, where height and width are the model's divided by
             `factor`.
         factor: How many times the height and the width grow, at least 2.
-        prompts: What the pictures shall show, one prompt for all or one a picture, for a model
+        prompts: What the pictures should show, one prompt for all or one a picture, for a model
             that takes prompts.
         **options: How to sample, by the names of `SamplingOptions`.
 
@@ -80,6 +82,7 @@ def super_resolve(
     return _with_block_means(model.to_images(final), images, factor)
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class WithBlockMeans(Sampler):
     """Takes steps of a sampler whose clean estimates have known means in blocks.
@@ -105,6 +108,7 @@ class WithBlockMeans(Sampler):
     base: Sampler
     factor: int
 
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:

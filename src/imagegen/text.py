@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from imagegen._checks import check_integer
+from imagegen._contracts import checked, renamed
 from imagegen._weights import RandomNormal, attention, config_of, dense
-from imagegen.conditioning import checked_likeness, new_vectors
+from imagegen.conditioning import check_names, checked_likeness, new_vectors
 from imagegen.typing import Config, Tensor
 
 import keras
@@ -53,6 +54,7 @@ class WordTokenizer:
         ```
     """
 
+    @checked
     def __init__(self, words: Sequence[str], length: int, *, num_spare_words: int = 8):
         self.words: list[str] = []
         self.length: int = check_integer(length, "length", minimum=1)
@@ -62,6 +64,7 @@ class WordTokenizer:
             self._append(word, "words")
 
     @classmethod
+    @checked
     def fit(
         cls, captions: Iterable[str], *, length: int | None = None, num_spare_words: int = 8
     ) -> "WordTokenizer":
@@ -88,6 +91,7 @@ class WordTokenizer:
         needed = 1 + max(map(len, sentences))
         return cls(words, needed if length is None else length, num_spare_words=num_spare_words)
 
+    @checked
     def tokens(self, prompts: Sequence[str]) -> np.ndarray:
         """Returns the tokens of sentences.
 
@@ -117,6 +121,7 @@ class WordTokenizer:
             row[: len(numbers) + 1] = [*numbers, _END]
         return tokens
 
+    @checked
     def add_word(self, word: str) -> int:
         """Adds a word in a spare place.
 
@@ -198,6 +203,7 @@ class TextEncoder(keras.layers.Layer):
         Transferable Visual Models](https://arxiv.org/abs/2103.00020), 2021, section 2.4.
     """
 
+    @checked
     def __init__(
         self,
         tokenizer: WordTokenizer | dict[str, Any],
@@ -235,6 +241,7 @@ class TextEncoder(keras.layers.Layer):
             layer.build((None, tokenizer.length, dim))
         self.built = True
 
+    @checked
     def tokens(self, prompts: Any) -> np.ndarray:
         """Returns the tokens of sentences.
 
@@ -252,11 +259,13 @@ class TextEncoder(keras.layers.Layer):
         length, largest = self.tokenizer.length, self.tokenizer.num_tokens - 1
         if prompts.ndim != 2 or prompts.shape[1] != length or not prompts.size:
             raise ValueError(
-                f"Tokens must have the shape (num_prompts, {length}). Received: {prompts.shape}"
+                f"`prompts` must have the shape (num_prompts, {length}) where they are tokens. "
+                f"Received: {prompts.shape}"
             )
         if prompts.min() < 0 or prompts.max() > largest:
             raise ValueError(
-                f"Tokens must be from 0 to {largest}. Received: {prompts.min()} to {prompts.max()}"
+                f"`prompts` must be from 0 to {largest} where they are tokens. "
+                f"Received: {prompts.min()} to {prompts.max()}"
             )
         return prompts.astype("int32")
 
@@ -273,6 +282,7 @@ class TextEncoder(keras.layers.Layer):
         tokens = ops.cast(tokens, "int32")
         return self.contextualize(ops.take(self.word_vectors, tokens, axis=0), tokens)
 
+    @checked
     def contextualize(self, vectors: Tensor, tokens: Tensor) -> list[Any]:
         """Lets the vectors of words see each other: `call` after its first step.
 
@@ -290,6 +300,23 @@ class TextEncoder(keras.layers.Layer):
         is_end = ops.cast(ops.equal(tokens, _END), x.dtype)
         return [x, ops.sum(x * is_end[..., None], axis=1)]
 
+    @checked
+    def mentions(self, tokens: Tensor, names: Sequence[str]) -> Tensor:
+        """Returns which sentences hold one of some words.
+
+        Args:
+            tokens: Integers `(batch, length)`.
+            names: Words that the encoder knows.
+
+        Returns:
+            Booleans `(batch,)`.
+        """
+        check_names(names)
+        with renamed("prompts", "names"):
+            meant = ops.convert_to_tensor(self.tokens(list(names))[:, 0])
+        return ops.any(ops.expand_dims(ops.cast(tokens, "int32"), 2) == meant, axis=(1, 2))
+
+    @checked
     def extended(self, names: Sequence[str], like: Mapping[str, str] | None = None) -> Self:
         """Returns an encoder that knows more words, and reads the old ones as before.
 
@@ -307,7 +334,8 @@ class TextEncoder(keras.layers.Layer):
         old = self.tokenizer
         like = checked_likeness(like, names, old.words)
         spare = old.num_tokens - _NUM_SPECIAL - len(old.words)
-        tokenizer = WordTokenizer([*old.words, *names], old.length, num_spare_words=spare)
+        with renamed("words", "names"):
+            tokenizer = WordTokenizer([*old.words, *names], old.length, num_spare_words=spare)
         vectors = ops.convert_to_numpy(self.word_vectors)
         known, left = np.split(vectors, [_NUM_SPECIAL + len(old.words)])
         drawn = zip(names, new_vectors(known[_NUM_SPECIAL:], len(names)), strict=True)

@@ -1,25 +1,28 @@
 """What `fit` of the package's models does beyond Keras's: it looks first, and loses nothing."""
 
 import contextlib
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from imagegen._checks import check_finite
+from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._convolutions import quick_kernel_gradients
 from imagegen._devices import check_shares, num_shares
+from imagegen._jit import training
 from imagegen.typing import Batch, Config
 
 import keras
 import numpy as np
 
 _BATCH_SIZE = 32  # Keras's, where none is given.
-# What Keras's trainer on JAX hands from step to step, in training and in evaluation.
+# What Keras's trainer on JAX hands from step to step, in training, in evaluation and in prediction.
 _WEIGHTS = ("trainable_variables", "non_trainable_variables")
 _STATE = {
     4: (*_WEIGHTS, "optimizer_variables", "metrics_variables"),
     3: (*_WEIGHTS, "metrics_variables"),
+    2: _WEIGHTS,
 }
 
 
@@ -33,6 +36,7 @@ class CarefulTraining(keras.Model):
 
     train_function: Callable[..., Any] | None
     test_function: Callable[..., Any] | None
+    predict_function: Callable[..., Any] | None
 
     def check_examples(self, x: Batch, y: Batch = None) -> tuple[Batch, Batch]:
         """Returns arrays, or one batch of a data set, as the model takes them, or raises."""
@@ -85,7 +89,8 @@ class CarefulTraining(keras.Model):
     def fit(self, x: Batch = None, y: Batch = None, **options: Any) -> keras.callbacks.History:
         """Trains the model: see `keras.Model.fit`.
 
-        Arrays are looked at as a whole before the first step, and of a data set the first batch.
+        Arrays are looked at as a whole before the first step, and of a data set every batch as it
+        comes.
 
         Args:
             x: What the model learns from.
@@ -99,20 +104,29 @@ class CarefulTraining(keras.Model):
             ValueError: If the model can't learn from this.
         """
         _check_half_precision(self)
-        batch_size = options.get("batch_size") or _BATCH_SIZE
+        _check_options(options)
+        batch_size = _size(options, "batch_size", _BATCH_SIZE)
         x, y = self._checked(x, y, batch_size)
         if (class_weight := options.pop("class_weight", None)) is not None:
-            options["sample_weight"] = _weights(x, class_weight, options.get("sample_weight"))
-        if options.get("sample_weight") is not None:
-            y = _placeholder(options["sample_weight"])
+            others = options.get("sample_weight")
+            options["sample_weight"] = _weights_of_classes(x, class_weight, others)
+        if options.get("sample_weight") is not None and _is_arrays(x):
+            options["sample_weight"], y = _weighted(options["sample_weight"], x)
         validation = options.get("validation_data")
         if validation is not None:
+            if isinstance(validation, list | tuple) and not 1 <= len(validation) <= 3:
+                raise ValueError(
+                    "`validation_data` must be pictures, or a tuple of pictures, prompts and "
+                    f"weights. Received: {len(validation)} parts"
+                )
             data, *rest = validation if isinstance(validation, list | tuple) else (validation,)
-            size = options.get("validation_batch_size") or batch_size
+            size = _size(options, "validation_batch_size", batch_size)
             data, target = self._checked(data, rest[0] if rest else None, size)
-            weight = rest[1:] if rest[1:] != [None] else []
-            target = _placeholder(weight[0]) if weight else target
-            options["validation_data"] = (data, target, *weight) if _is_arrays(data) else data
+            if _is_arrays(data):
+                weight = rest[1] if len(rest) > 1 else None
+                last = (target,) if weight is None else _weighted(weight, data)[::-1]
+                data = (data, *last)
+            options["validation_data"] = data
         with self._whole_steps():
             return super().fit(x, y, **options)
 
@@ -133,11 +147,80 @@ class CarefulTraining(keras.Model):
             ValueError: If the model can't learn from this.
         """
         if "_use_cached_eval_dataset" not in options:  # `fit` has looked already.
-            x, y = self._checked(x, y, options.get("batch_size") or _BATCH_SIZE)
+            x, y = self._checked(x, y, _size(options, "batch_size", _BATCH_SIZE))
         if options.get("sample_weight") is not None and _is_arrays(x):
-            y = _placeholder(options["sample_weight"])
+            options["sample_weight"], y = _weighted(options["sample_weight"], x)
         with self._same_draws(), self._whole_steps():
             return super().evaluate(x, y, **options)
+
+    def train_on_batch(
+        self,
+        x: Batch,
+        y: Batch = None,
+        sample_weight: Batch = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Takes a single step: see `keras.Model.train_on_batch`.
+
+        Args:
+            x: As for `fit`.
+            y: As for `fit`.
+            sample_weight: As for `fit`.
+            class_weight: As for `fit`.
+            return_dict: Whether to return a dictionary.
+
+        Returns:
+            The loss.
+
+        Raises:
+            ValueError: If the model can't learn from this.
+        """
+        _check_half_precision(self)
+        x, y = self.check_examples(x, y)
+        if class_weight is not None:
+            sample_weight = _weights_of_classes(x, class_weight, sample_weight)
+        if sample_weight is not None:
+            sample_weight, y = _weighted(sample_weight, x)
+        with self._whole_steps():
+            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(
+        self,
+        x: Batch,
+        y: Batch = None,
+        sample_weight: Batch = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Measures the loss of a single batch: see `keras.Model.test_on_batch`.
+
+        Args:
+            x: As for `fit`.
+            y: As for `fit`.
+            sample_weight: As for `fit`.
+            return_dict: Whether to return a dictionary.
+
+        Returns:
+            The loss.
+
+        Raises:
+            ValueError: If the model can't learn from this.
+        """
+        x, y = self.check_examples(x, y)
+        if sample_weight is not None:
+            sample_weight, y = _weighted(sample_weight, x)
+        with self._same_draws(), self._whole_steps():
+            return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def predict(self, x: Batch, **options: Any) -> Any:
+        """Returns what `call` does, batch by batch: see `keras.Model.predict`."""
+        with self._whole_steps():
+            return super().predict(x, **options)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        super().make_predict_function(force)
+        self.predict_function = self._kept(self.predict_function)
+        return self.predict_function
 
     def make_train_function(self, force: bool = False) -> Any:
         super().make_train_function(force)
@@ -176,12 +259,17 @@ class CarefulTraining(keras.Model):
     @contextlib.contextmanager
     def _whole_steps(self) -> Iterator[None]:
         try:
-            with _stopping_between_steps():
+            with training(self.variables), _stopping_between_steps():
                 yield
         except BaseException as error:
             # What was traced for a wrong input would be taken for the next one.
-            self.train_function = self.test_function = None
-            if type(error).__name__ == "IndivisibleError":  # JAX's, which is not public.
+            self.train_function = self.test_function = self.predict_function = None
+            refused = self.__dict__.pop("_refused", None)
+            if refused is not None and type(error).__module__.startswith("tensorflow"):
+                raise refused from None
+            # JAX's, of a type that is not public, and of another one in older versions.
+            shares = re.search("(?is)sharding.*(divisible by|evenly divide)", str(error))
+            if isinstance(error, ValueError) and shares:
                 raise ValueError(
                     f"Every batch must be divided equally between {num_shares()} devices, the last "
                     f"one of an epoch too. Received: {error}"
@@ -272,14 +360,75 @@ class _Looking(keras.utils.PyDataset):
         if isinstance(data, keras.utils.PyDataset):
             return _Looking(data, model)
         if hasattr(data, "element_spec"):  # TensorFlow's
-            first = next(iter(data.take(1).as_numpy_iterator()))
-            _batch(first, model)
-            if isinstance(first, tuple) and len(first) > 1:
-                return data.map(lambda x, y, *rest: ((x, y), None, *rest))
-            return data
+            return _looked_at_by_tensorflow(data, model)
+        if hasattr(data, "__len__") and iter(data) is not data:
+            return _Again(data, model)
         if hasattr(data, "__iter__"):
             return (_batch(batch, model) for batch in data)
         return data
+
+
+class _Again(keras.utils.PyDataset):
+    """What gives the same number of batches in every loop, such as PyTorch's `DataLoader`.
+
+    A generator would be empty after the first epoch.
+    """
+
+    def __init__(self, data: Any, model: CarefulTraining):
+        super().__init__()
+        self.data, self.model = data, model
+        self.rest: Iterator[Any] = iter(())
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Batch:
+        """The next batch, whatever the index: the order is that of the data."""
+        batch = next(self.rest, None)
+        if batch is None:
+            self.on_epoch_begin()
+            batch = next(self.rest)
+        return _batch(batch, self.model)
+
+    def on_epoch_begin(self) -> None:
+        self.rest = iter(self.data)
+
+
+def _looked_at_by_tensorflow(data: Any, model: CarefulTraining) -> Any:
+    """A data set of TensorFlow's that checks every batch as it comes.
+
+    An error inside of it becomes one of TensorFlow's, so that the model keeps the one that was
+    meant.
+    """
+    import tensorflow as tf
+
+    first = next(iter(data.take(1).as_numpy_iterator()), None)
+    if first is None:
+        raise ValueError("A data set must have at least one batch. Received: an empty one")
+    _batch(first, model)
+    spec = data.element_spec
+
+    def look(*parts: np.ndarray) -> tuple[np.ndarray, ...]:
+        try:
+            _batch(tf.nest.pack_sequence_as(spec, parts), model)
+        except ValueError as error:
+            model._refused = error
+            raise
+        return parts
+
+    def looked(*batch: Any) -> Any:
+        parts = tf.nest.flatten(batch)
+        same = tf.numpy_function(look, parts, [part.dtype for part in parts])
+        for new, part in zip(same, parts, strict=True):
+            new.set_shape(part.shape)
+        return taken(*tf.nest.pack_sequence_as(batch, same))
+
+    def taken(x: Any, y: Any = None, weight: Any = None) -> tuple[Any, ...]:
+        x = x if y is None else (x, y)
+        # Without targets, which nobody looks at, Keras drops the weights.
+        return (x,) if weight is None else (x, tf.zeros_like(weight), weight)
+
+    return data.map(looked)
 
 
 def _batch(batch: Batch, model: CarefulTraining) -> Batch:
@@ -290,8 +439,10 @@ def _batch(batch: Batch, model: CarefulTraining) -> Batch:
         else (batch, None, None)
     )
     x, y = model.check_examples(x, y)
-    y = y if weight is None else _placeholder(weight)
-    return keras.utils.pack_x_y_sample_weight(x, y, weight)
+    if weight is not None:
+        weight, y = _weighted(weight, x)
+    # Always a tuple: Keras takes no other batches from a generator.
+    return (x,) if y is None else keras.utils.pack_x_y_sample_weight(x, y, weight)
 
 
 def _is_arrays(data: Batch) -> bool:
@@ -301,12 +452,61 @@ def _is_arrays(data: Batch) -> bool:
     return hasattr(data, "shape") or not hasattr(data, "__iter__")
 
 
-def _placeholder(weights: Any) -> np.ndarray:
-    """Targets that nobody looks at: without any, Keras leaves the weights out."""
-    return np.zeros(len(weights), "float32")
+def _size(options: Config, name: str, default: int) -> int:
+    """How many examples a batch has. Keras takes 0 for its default."""
+    size = options.get(name)
+    return default if size is None else check_integer(size, name, minimum=1)
 
 
-def _weights(x: Batch, class_weight: Mapping[int, float], others: Any) -> np.ndarray:
+def _check_options(options: Config) -> None:
+    """Names what is wrong among the options of `fit`, which Keras would find in the middle."""
+    check_integer(options.get("epochs", 1), "epochs", minimum=0)
+    check_integer(options.get("initial_epoch", 0), "initial_epoch", minimum=0)
+    for name in ("steps_per_epoch", "validation_steps", "validation_freq"):
+        if options.get(name) is not None:
+            check_integer(options[name], name, minimum=1)
+    split = options.get("validation_split")
+    if split is not None and not 0 <= check_number(split, "validation_split", minimum=0) < 1:
+        raise ValueError(f"`validation_split` must be below 1. Received: {split}")
+    callbacks = options.get("callbacks")
+    if isinstance(callbacks, keras.callbacks.CallbackList | None):
+        return
+    for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ValueError(
+                f"`callbacks` must be a list of Keras's callbacks. Received: {callback!r}"
+            )
+
+
+def _weighted(weights: Any, x: Batch) -> tuple[Any, np.ndarray]:
+    """The weights of examples, and targets that nobody looks at: without any, Keras drops them."""
+    count = len(keras.tree.flatten(x)[0])
+    if isinstance(weights, np.ndarray | list | tuple):
+        try:
+            weights = check_finite(weights, "sample_weight")
+        except ValueError as error:
+            if "Received" in str(error):
+                raise
+            raise ValueError(
+                f"`sample_weight` must be {count} numbers. Received: a ragged list"
+            ) from error
+        if weights.size and np.abs(weights).max() > np.finfo("float32").max:
+            raise ValueError(
+                "`sample_weight` must be finite numbers of float32. "
+                f"Received: up to {np.abs(weights).max():g}"
+            )
+        weights = weights.astype("float32")
+        if weights.shape != (count,) or weights.min() < 0:
+            raise ValueError(
+                f"`sample_weight` must be {count} numbers, one for each picture and at least 0. "
+                f"Received: shape {weights.shape}, from {weights.min():g} to {weights.max():g}"
+            )
+    elif not hasattr(weights, "shape"):
+        raise ValueError(f"`sample_weight` must be an array. Received: {weights!r:.200}")
+    return weights, np.zeros(count, "float32")
+
+
+def _weights_of_classes(x: Batch, class_weight: Mapping[int, float], others: Any) -> np.ndarray:
     """The weight of each example, from the weights of its class."""
     labels = x[1] if isinstance(x, tuple) else None
     if not isinstance(labels, np.ndarray) or labels.ndim != 1:
@@ -315,8 +515,16 @@ def _weights(x: Batch, class_weight: Mapping[int, float], others: Any) -> np.nda
             "`sample_weight` otherwise, one for each picture. "
             f"Received: class_weight={class_weight!r}"
         )
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            "`class_weight` must be a dictionary from the numbers of classes to their weights. "
+            f"Received: class_weight={class_weight!r}"
+        )
+    for label, weight in class_weight.items():
+        check_integer(label, "class_weight", minimum=0)
+        check_number(weight, "class_weight", minimum=0)
     weights = np.array([class_weight.get(int(label), 1.0) for label in labels], "float32")
-    return weights if others is None else weights * np.asarray(others, "float32")
+    return weights if others is None else weights * _weighted(others, x)[0]
 
 
 def as_images(images: Batch, shape: tuple[int, ...], name: str = "images") -> Any:
@@ -336,6 +544,8 @@ def as_images(images: Batch, shape: tuple[int, ...], name: str = "images") -> An
             raise ValueError(
                 f"`{name}` must all have the shape {shape}. Received: {sorted(sizes)[:3]}"
             )
+        if not sizes:
+            raise ValueError(f"`{name}` must hold at least one picture. Received: {images!r}")
         images = np.stack(images)
     if not hasattr(images, "shape"):
         raise ValueError(f"`{name}` must be an array. Received: {type(images).__name__}")
@@ -346,9 +556,51 @@ def as_images(images: Batch, shape: tuple[int, ...], name: str = "images") -> An
         )
     if not len(images):
         raise ValueError(f"`{name}` must hold at least one picture. Received: none")
-    if isinstance(images, np.ndarray):
-        check_finite(images, name)
-    return images
+    return check_finite(images, name) if isinstance(images, np.ndarray) else images
+
+
+def are_texts(prompts: Any, empty: Any) -> bool:
+    """Whether prompts are still to be read: no tokens in the nesting of those of the empty one."""
+    if isinstance(prompts, list | range):
+        return True
+    if isinstance(prompts, tuple):
+        return not keras.tree.is_nested(empty)
+    return getattr(prompts, "dtype", np.dtype(int)).kind in "OUS"
+
+
+def as_tokens(tokens: Any, empty: Any) -> Any:
+    """Returns what an encoder's `tokens` would give, given as it is, or raises.
+
+    Args:
+        tokens: Arrays or tensors `(num_prompts, ...)` in the nesting of `empty`.
+        empty: The tokens of the empty prompt.
+
+    Raises:
+        ValueError: If they are nested otherwise, or are no finite numbers, or no whole ones where
+            those of the empty prompt are.
+    """
+
+    def check(array: Any, one: Any) -> Any:
+        if not isinstance(array, np.ndarray):
+            return array
+        array = check_finite(array, "prompts")
+        if one.dtype.kind not in "iu" or array.dtype.kind in "iu":
+            return array
+        if (array != np.floor(array)).any():
+            raise ValueError(
+                f"`prompts` must be whole numbers when they are no texts. Received: {array.dtype} "
+                f"from {array.min():g} to {array.max():g}"
+            )
+        return array.astype(one.dtype)
+
+    try:
+        keras.tree.assert_same_structure(empty, tokens)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`prompts` must be a list of prompts, or their tokens as the model's encoder gives "
+            f"them. Received: {type(tokens).__name__}"
+        ) from error
+    return keras.tree.map_structure(check, tokens, empty)
 
 
 def value_range_of(images: Any) -> tuple[float, float] | None:

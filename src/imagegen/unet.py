@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 from imagegen._checks import check_choice, check_integer, check_number, check_size, check_widths
+from imagegen._contracts import checked
 from imagegen._jit import compiled
 from imagegen._weights import attention, average_pooling, conv, dense, upsampling
 from imagegen.layers import DepthToSpace, GroupNormalization, PositionEmbedding, SinusoidalEmbedding
@@ -17,18 +18,18 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable(package="imagegen")
 class UNet(keras.Model):
-    """A U-Net of residual blocks, in the book's form by default.
+    """A U-Net of residual blocks.
 
     Going down, every stage but the last runs `block_depth` residual blocks and halves the
     resolution. The last width is the middle. Going up, every stage doubles the resolution and
     each of its blocks sees, beside its input, the output of the block at the same depth on the
     way down: a skip connection, which keeps detail that the middle can't hold.
 
-    The defaults give the book's network: the noise rate is one more channel of the input, the
-    norm is batch normalization, and there is no attention. With `embedding_dim`, the noise rate
-    also reaches every block, as a scale and a shift after the norm. With `patch_size=2`, the
-    network works on 2 x 2 patches as pixels: a picture of 64 x 64 costs what one of 32 x 32
-    costs.
+    The defaults give the network of *Deep Learning with Python*, third edition, chapter 17: the
+    noise rate is one more channel of the input, the norm is batch normalization, and there is no
+    attention. With `embedding_dim`, the noise rate also reaches every block, as a scale and a
+    shift after the norm. With `patch_size=2`, the network works on 2 x 2 patches as pixels: a
+    picture of 64 x 64 costs what one of 32 x 32 costs.
 
     Args:
         image_size: `(height, width)` of the pictures, multiples of
@@ -40,16 +41,18 @@ class UNet(keras.Model):
         norm: `"batch"` or `"group"`. Group normalization takes groups of 16 channels.
         embedding_dim: Size of the embedding of the noise rate that reaches every block. `None`
             leaves it out.
-        condition_dim: Length of a vector that says what the picture shall show, which becomes a
+        condition_dim: Length of a vector that says what the picture should show, which becomes a
             third input. It reaches every block together with the noise rate, so `embedding_dim`
             is needed. `None` leaves it out.
         context_shape: Length and dimension of a sequence of vectors that say what the picture
-            shall show, such as those of words. It becomes an input after the noise rates. Where
+            should show, such as those of words. It becomes an input after the noise rates. Where
             there is self-attention, cross-attention follows: every place of the picture looks at
             the vectors that matter to it. `None` leaves it out.
         map_channels: Channels of a map of the pictures' height and width, such as a depth map, a
             sketch or a small picture, enlarged. It becomes the last input, and the network sees it
             beside the noisy picture. `None` leaves it out.
+        jumps: Whether the network is told the noise rate at which a step ends, too, as a `FlowMap`
+            asks for. It becomes an input after the noise rates, and needs `embedding_dim`.
         attention_resolutions: Heights at which each block is followed by self-attention, in
             patches.
         position_embedding: Whether attention knows by a learned vector where each place lies.
@@ -58,7 +61,8 @@ class UNet(keras.Model):
 
     Call arguments:
         inputs: A list of noisy pictures `(batch, height, width, channels)`, noise rates
-            `(batch, 1, 1, 1)`; with `context_shape`, sequences `(batch, length, dim)`; with
+            `(batch, 1, 1, 1)`; with `jumps`, those at the end of a step, of the same shape; with
+            `context_shape`, sequences `(batch, length, dim)`; with
             `condition_dim`, vectors `(batch, condition_dim)`; and with `map_channels`, maps
             `(batch, height, width, map_channels)`.
 
@@ -84,6 +88,7 @@ class UNet(keras.Model):
         3.3.
     """
 
+    @checked
     def __init__(
         self,
         image_size: Size,
@@ -97,6 +102,7 @@ class UNet(keras.Model):
         condition_dim: int | None = None,
         context_shape: tuple[int, int] | None = None,
         map_channels: int | None = None,
+        jumps: bool = False,
         attention_resolutions: Collection[int] = (),
         position_embedding: bool = False,
         dropout: float = 0.0,
@@ -127,11 +133,14 @@ class UNet(keras.Model):
             "position_embedding": bool(position_embedding),
             "dropout": check_number(dropout, "dropout", minimum=0, maximum=0.99),
         }
-        if condition_dim is not None and embedding_dim is None:
-            raise ValueError(
-                "`embedding_dim` must be given with `condition_dim`: the condition reaches the "
-                f"blocks with it. Received: condition_dim={condition_dim}, embedding_dim=None"
-            )
+        if jumps:  # Left out of files of networks that don't.
+            config["jumps"] = True
+        for name, given in (("condition_dim", condition_dim), ("jumps", jumps or None)):
+            if given is not None and embedding_dim is None:
+                raise ValueError(
+                    f"`embedding_dim` must be given with `{name}`: what that adds reaches the "
+                    f"blocks with it. Received: {name}={given}, embedding_dim=None"
+                )
         if context_shape is not None and (len(context_shape) != 2 or not attention_resolutions):
             raise ValueError(
                 "`context_shape` must be (length, dim), and `attention_resolutions` must say where "
@@ -152,6 +161,8 @@ class UNet(keras.Model):
             )
         noisy = keras.Input((*sides, channels), name="noisy")
         inputs = [noisy, keras.Input((1, 1, 1), name="noise_rates")]
+        if jumps:
+            inputs.append(keras.Input((1, 1, 1), name="end_rates"))
         if context_shape is not None:
             inputs.append(keras.Input(tuple(context_shape), name="context"))
         if condition_dim is not None:
@@ -162,6 +173,7 @@ class UNet(keras.Model):
         super().__init__(inputs, _unet(**named, **config), **kwargs)
         self.config = config
 
+    @checked
     def attention_maps(self, inputs: Sequence[Any]) -> list[Any]:
         """Returns how much every place of a picture looks at every vector of its context.
 
@@ -178,18 +190,20 @@ class UNet(keras.Model):
         if self.config["context_shape"] is None:
             raise ValueError("Only a network with a `context_shape` has maps. Received: None")
         _, height, width, _ = self.inputs[0].shape
-        context = self.inputs[2]
+        (context,) = (tensor for tensor in self.inputs if tensor.name == "context")
         lookers = [
             layer
             for layer in self.layers
             if isinstance(layer, layers.MultiHeadAttention) and layer.input[1] is context
         ]
+        place = self.inputs.index(context)
         network = keras.Model(self.inputs, [layer.input[0] for layer in lookers])
 
         def look(*inputs: Tensor) -> list[Any]:
             maps = []
             for layer, query in zip(lookers, network(list(inputs)), strict=True):
-                _, scores = layer(query, inputs[2], return_attention_scores=True)
+                told = inputs[place]
+                _, scores = layer(query, told, return_attention_scores=True)
                 # A stage has the proportions of the picture.
                 rows = math.isqrt(query.shape[1] * height // width)
                 columns = query.shape[1] // rows
@@ -212,6 +226,7 @@ class UNet(keras.Model):
 def _unet(
     noisy: Tensor,
     noise_rates: Tensor,
+    end_rates: Tensor | None = None,
     context: Tensor | None = None,
     condition: Tensor | None = None,
     condition_map: Tensor | None = None,
@@ -229,8 +244,11 @@ def _unet(
     attention_resolutions: Collection[int],
     position_embedding: bool,
     dropout: float,
+    jumps: bool = False,
 ) -> Tensor:
-    embedding = None if embedding_dim is None else _embed(noise_rates, condition, embedding_dim)
+    embedding = None
+    if embedding_dim is not None:
+        embedding = _embed(noise_rates, end_rates, condition, embedding_dim)
 
     def stage_block(x: Tensor, width: int) -> Tensor:
         x = _residual_block(x, width, embedding, norm, dropout)
@@ -280,10 +298,18 @@ def _doubling(side: int) -> np.ndarray:
     return np.maximum(0, 1 - abs(places[:, None] - np.arange(side))).astype("float32")
 
 
-def _embed(noise_rates: Tensor, condition: Tensor | None, embedding_dim: int) -> Tensor:
+def _embed(
+    noise_rates: Tensor, end_rates: Tensor | None, condition: Tensor | None, embedding_dim: int
+) -> Tensor:
     x = SinusoidalEmbedding(embedding_dim)(noise_rates)
     x = dense(embedding_dim, activation="swish")(x)
     x = dense(embedding_dim)(x)
+    if end_rates is not None:
+        # Zeros again: a network that was trained without begins to jump from what it knows.
+        end = SinusoidalEmbedding(embedding_dim, name="end_waves")(end_rates)
+        end = dense(embedding_dim, activation="swish", name="end_in")(end)
+        end = dense(embedding_dim, kernel_initializer="zeros", name="end_out")(end)
+        x = layers.Add(name="end_add")([x, end])
     if condition is not None:
         # A kernel of zeros: at first the condition says nothing, and it can be added to a network
         # that was trained without one.

@@ -1,16 +1,14 @@
 """The variational autoencoder: a latent space that can be sampled, and networks for pictures."""
 
 import math
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from imagegen import presets
 from imagegen._batches import in_batches
-from imagegen._checks import (
-    check_finite,
-    check_integer,
-    check_number,
-    check_rank,
-)
+from imagegen._checks import check_finite, check_integer, check_number, check_rank
+from imagegen._contracts import checked
+from imagegen._jit import check_readable
 from imagegen.layers import LatentSampler
 from imagegen.training import CarefulTraining, as_images
 from imagegen.typing import Array, Batch, Config, Images, Tensor
@@ -77,10 +75,12 @@ class VAE(CarefulTraining):
         ```
 
     Reference:
-        [Kingma and Welling, 2013](https://arxiv.org/abs/1312.6114), equation 10 and appendix B;
+        [Kingma and Welling, 2013](https://arxiv.org/abs/1312.6114), equation 10 and appendix B,
+        and [Rezende et al., 2014](https://arxiv.org/abs/1401.4082), who found it independently;
         [Higgins et al., 2017](https://openreview.net/forum?id=Sy2fzU9gl) for beta.
     """
 
+    @checked
     def __init__(
         self, encoder: keras.Model, decoder: keras.Model, *, beta: float = 1.0, **kwargs: Any
     ) -> None:
@@ -95,7 +95,8 @@ class VAE(CarefulTraining):
         self.built = True
 
     @classmethod
-    def from_preset(cls, name: str) -> Self:
+    @checked
+    def from_preset(cls, name: str | Path) -> Self:
         """Loads a trained model.
 
         Args:
@@ -184,6 +185,7 @@ class VAE(CarefulTraining):
             _check_unit_range(images)
         return images, None
 
+    @checked
     def encode(self, images: Images) -> tuple[np.ndarray, np.ndarray]:
         """Returns the parameters of each image's distribution in the latent space.
 
@@ -204,6 +206,7 @@ class VAE(CarefulTraining):
         mean, log_variance = self._predict(self.encoder, images, "Encoding")
         return mean, log_variance
 
+    @checked
     def decode(self, latents: Array) -> np.ndarray:
         """Returns the image of each point of the latent space.
 
@@ -226,6 +229,7 @@ class VAE(CarefulTraining):
         self, network: keras.Model, inputs: np.ndarray, description: str
     ) -> list[np.ndarray]:
         """Returns the network's outputs as float32 arrays, computed batch by batch."""
+        check_readable(network.variables)
         height, width, _ = self.encoder.input_shape[1:]
         batch_size = max(1, min(_BATCH_SIZE, _BATCH_PIXELS // (height * width)))
 
@@ -283,6 +287,7 @@ class NegativeELBO(NamedTuple):
     bits_per_dimension: float
 
 
+@checked
 def negative_elbo(vae: VAE, images: Images, *, num_draws: int = 1, seed: int = 0) -> NegativeELBO:
     r"""Measures how well a variational autoencoder describes pictures: the lower, the better.
 

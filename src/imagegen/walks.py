@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from imagegen._checks import check_integer
+from imagegen._contracts import check_kind, checked, renamed, shortened
 from imagegen.conditioning import Conditions
 from imagegen.generation import ImageGenerator
 from imagegen.interpolation import slerp, walk
@@ -14,9 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 
+@checked
 def prompt_walk(
     model: ImageGenerator,
-    prompts: Sequence[Any],
+    prompts: str | Sequence[Any],
     num_frames: int,
     *,
     closed: bool = False,
@@ -68,6 +70,7 @@ def prompt_walk(
     return _paint(model, frames, batch_size, options)
 
 
+@checked
 def noise_walk(
     model: ImageGenerator,
     prompt: Any,
@@ -109,8 +112,10 @@ def noise_walk(
         ```
     """
     check_integer(num_frames, "num_frames", minimum=2)
-    (prompt,) = _listed(prompt, 1, exactly=True)
-    frames = [np.repeat(end, num_frames, axis=0) for end in model.encode_prompts([prompt])]
+    (prompt,) = _listed(prompt, 1, exactly=True, name="prompt")
+    with renamed("prompts", "prompt"):
+        encoded = model.encode_prompts([prompt])
+    frames = [np.repeat(end, num_frames, axis=0) for end in encoded]
     seed = _one_seed(options)
     angles = 2 * np.pi * np.arange(num_frames) / num_frames
     first, second = initial_noise(2, model.sample_shape, seed)
@@ -118,9 +123,10 @@ def noise_walk(
     return _paint(model, frames, batch_size, options | {"seed": seed}, noise)
 
 
+@checked
 def prompt_grid(
     model: ImageGenerator,
-    prompts: Sequence[Any],
+    prompts: str | Sequence[Any],
     size: int,
     *,
     batch_size: int = 8,
@@ -197,9 +203,14 @@ def _one_seed(options: SamplingOptions) -> int:
     return checked_seed(seed)  # type: ignore[arg-type]
 
 
-def _listed(prompts: Any, count: int, *, exactly: bool = False) -> list[Any]:
+def _listed(prompts: Any, count: int, *, exactly: bool = False, name: str = "prompts") -> list[Any]:
+    if not isinstance(prompts, str):
+        # In an order, whatever a prompt is.
+        prompts = check_kind(prompts, name, Sequence[Any])
     given = [prompts] if isinstance(prompts, str) else list(prompts)
     if len(given) < count or (exactly and len(given) != count):
         at_least = "" if exactly else "at least "
-        raise ValueError(f"`prompts` must be {at_least}{count} prompts. Received: {prompts!r}")
+        raise ValueError(
+            f"`{name}` must be {at_least}{count} prompts. Received: {shortened(prompts)}"
+        )
     return given

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from imagegen._checks import check_integer
+from imagegen._contracts import checked
 from imagegen.drawn.captions import caption
 from imagegen.drawn.drawing import FlowerAttributes, draw_flowers, sample_attributes
 
@@ -31,6 +32,7 @@ class CaptionedFlowers(NamedTuple):
     attributes: list[FlowerAttributes]
 
 
+@checked
 def captioned_flowers(
     num_images: int, *, image_size: int = 32, seed: int = 0, upright: bool = False
 ) -> CaptionedFlowers:

@@ -1,6 +1,7 @@
 """Sentences that say what a drawn flower looks like."""
 
 from imagegen._checks import check_choice
+from imagegen._contracts import checked
 from imagegen.drawn.drawing import HABITATS, MIN_PETALS, FlowerAttributes
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 _COUNTS = ["three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
+@checked
 def caption(
     attributes: FlowerAttributes, *, name_center: bool = False, habitat: str | None = None
 ) -> str:
@@ -42,6 +44,7 @@ def caption(
     )
 
 
+@checked
 def partial_caption(
     attributes: FlowerAttributes, rng: np.random.Generator, *, habitat: str | None = None
 ) -> str:

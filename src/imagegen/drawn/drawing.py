@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._contracts import checked
 
 import numpy as np
 from tqdm import tqdm
@@ -33,6 +34,7 @@ _PALETTE = np.array(list(COLORS.values()), "float32")
 _INDEX = {name: index for index, name in enumerate(COLORS)}
 
 
+@checked
 @dataclass(frozen=True)
 class FlowerAttributes:
     """What a drawn flower looks like.
@@ -93,6 +95,7 @@ class FlowerAttributes:
         return self.petal_color, self.center_color, self.background_color
 
 
+@checked
 def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> FlowerAttributes:
     """Draws attributes at random, each choice as likely as any other.
 
@@ -126,6 +129,7 @@ def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> Flo
     )
 
 
+@checked
 def sample_habitat(attributes: FlowerAttributes, rng: np.random.Generator) -> str:
     """Draws where a flower grows.
 
@@ -156,6 +160,7 @@ def sample_habitat(attributes: FlowerAttributes, rng: np.random.Generator) -> st
     return str(rng.choice(places))
 
 
+@checked
 def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -> np.ndarray:
     """Draws flowers, antialiased at any size.
 

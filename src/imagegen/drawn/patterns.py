@@ -1,5 +1,6 @@
 """The pattern of a flower's petals, read back from its picture by drawing the flower again."""
 
+from imagegen._contracts import checked
 from imagegen.drawn.drawing import (
     COLORS,
     MAX_SIZE,
@@ -16,6 +17,7 @@ import numpy as np
 _SIZES = np.linspace(MIN_SIZE, MAX_SIZE, 6)
 
 
+@checked
 def read_patterns(images: Images) -> list[str]:
     r"""Reads whether petals are plain, striped or spotted.
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from imagegen._checks import check_rank
+from imagegen._contracts import checked, renamed
 from imagegen.drawn.drawing import COLORS, HABITATS, MAX_PETALS, MIN_PETALS, FlowerAttributes
 from imagegen.typing import Images
 
@@ -115,6 +116,7 @@ class PromptAdherence(NamedTuple):
     num_named: dict[str, int]
 
 
+@checked
 def prompt_adherence(images: Images, prompts: Sequence[str | FlowerAttributes]) -> PromptAdherence:
     """Measures how often generated flowers show what their prompts name.
 
@@ -161,6 +163,7 @@ def prompt_adherence(images: Images, prompts: Sequence[str | FlowerAttributes]) 
     return PromptAdherence(**shares, num_named={field: len(found) for field, found in hits.items()})
 
 
+@checked
 def parse_caption(caption: str) -> dict[str, str | int]:
     """Returns what a caption names, the inverse of `imagegen.drawn.caption`.
 
@@ -215,6 +218,7 @@ def parse_caption(caption: str) -> dict[str, str | int]:
     return named
 
 
+@checked
 def read_flowers(images: Images) -> list[FlowerReading]:
     r"""Reads the colours and the number of petals from pictures of flowers.
 
@@ -379,7 +383,8 @@ def _on_rings(values: np.ndarray, middle: np.ndarray) -> np.ndarray:
 def _named(prompt: str | FlowerAttributes) -> Mapping[str, str | int]:
     if isinstance(prompt, FlowerAttributes):
         return {field: getattr(prompt, field) for field in _ATTRIBUTES}
-    return parse_caption(prompt)
+    with renamed("caption", "prompts"):
+        return parse_caption(prompt)
 
 
 def _nonsense(rule: str, caption: str) -> ValueError:

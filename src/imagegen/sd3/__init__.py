@@ -6,6 +6,7 @@ Nothing heavy is loaded before a model is.
 from pathlib import Path
 
 from imagegen._checks import check_integer
+from imagegen._contracts import check_kind, checked
 from imagegen.sd3.concepts import add_concept as add_concept
 from imagegen.sd3.concepts import learn_concept as learn_concept
 from imagegen.sd3.concepts import read_concept as read_concept
@@ -57,11 +58,16 @@ def load(
         assert model.image_shape == (64, 64, 3)
         ```
     """
+    # Not by `checked`: what goes wrong while weights are loaded is seldom the arguments' fault.
+    check_kind(preset, "preset", str | Path)
+    check_kind(image_size, "image_size", int | tuple[int, int])
+    check_kind(dtype, "dtype", str | None)
     return StableDiffusion3(
         load_task(preset, checked_image_shape(image_size), checked_dtype(dtype))
     )
 
 
+@checked
 def tiny(
     *,
     seed: int = 0,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagegen._checks import check_finite, check_integer, check_number
+from imagegen._contracts import checked
 from imagegen.concepts import Concept, Learner, captioned
 from imagegen.images import as_pictures, fitted
 from imagegen.sd3.model import StableDiffusion3
@@ -22,6 +23,7 @@ TEMPLATES = ("a photo of {}", "a close-up photo of {}", "a painting of {}", "a p
 """Captions for pictures of which nothing is known but the word, which stands for `{}`."""
 
 
+@checked
 def read_concept(model: StableDiffusion3, word: str) -> Concept:
     """Returns what a word means to the model now, so that `add_concept` can give it back later.
 
@@ -48,6 +50,7 @@ def read_concept(model: StableDiffusion3, word: str) -> Concept:
     return Concept(word, np.concatenate(rows))
 
 
+@checked
 def add_concept(model: StableDiffusion3, concept: Concept) -> None:
     """Gives a word the meaning that was learned before, or that it had before.
 
@@ -83,6 +86,7 @@ def add_concept(model: StableDiffusion3, concept: Concept) -> None:
         table.assign(rows)
 
 
+@checked
 def learn_concept(
     model: StableDiffusion3,
     images: Images,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen._checks import check_choice, check_integer
+from imagegen._contracts import checked
 
 import keras
 
@@ -40,6 +41,7 @@ def checked_dtype(dtype: str | None) -> str:
     return dtype
 
 
+@checked
 def weight_bytes(preset: str | Path, dtype: str = "bfloat16") -> int | None:
     """Returns how much memory the weights of a preset take, before anything is downloaded.
 

@@ -1,10 +1,11 @@
 """Stable Diffusion 3 as one more generator: its latents, its prompts, and how it denoises."""
 
 import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from imagegen._checks import warn
+from imagegen._contracts import checked
 from imagegen._jit import compiled
 from imagegen.conditioning import Conditions
 from imagegen.generation import ImageGenerator
@@ -58,6 +59,7 @@ class StableDiffusion3(ImageGenerator):
     value_range: tuple[float, float] | None = (0, 255)
     accepts_any_size = True
 
+    @checked
     def __init__(self, task: Any):
         self.task = task
         self.backbone: Any = task.backbone
@@ -74,6 +76,7 @@ class StableDiffusion3(ImageGenerator):
         """The shape of a picture, `(height, width, 3)`."""
         return tuple(self.backbone.image_shape)
 
+    @checked
     def encode_prompts(self, prompts: Prompts) -> Conditions:
         """Returns what prompts become, as all that takes prompts takes it.
 
@@ -98,6 +101,7 @@ class StableDiffusion3(ImageGenerator):
             )
         )
 
+    @checked
     def to_images(self, samples: Array) -> np.ndarray:
         """Turns latents into pictures.
 
@@ -122,6 +126,7 @@ class StableDiffusion3(ImageGenerator):
             )
         return to_uint8(pictures, value_range=(-1, 1))
 
+    @checked
     def to_samples(self, images: Images) -> np.ndarray:
         """Turns pictures into latents, those that the autoencoder finds most likely.
 
@@ -134,6 +139,7 @@ class StableDiffusion3(ImageGenerator):
         rows = [self._encode_image(row[None] / np.float32(127.5) - 1) for row in np.asarray(images)]
         return np.concatenate([ops.convert_to_numpy(row) for row in rows])
 
+    @checked
     def denoise(
         self, noisy: Tensor, time: Tensor, conditions: Sequence[Tensor] | None = None
     ) -> Tensor:
@@ -158,6 +164,7 @@ class StableDiffusion3(ImageGenerator):
         # In float32 whatever the network computes in: 28 small steps add up.
         return noisy - ops.reshape(noise_rates, (-1, 1, 1, 1)) * velocity
 
+    @checked
     def velocity(self, noisy: Tensor, noise_rates: Tensor, conditions: Sequence[Tensor]) -> Tensor:
         """Returns the way from the clean latents to the noise that the network sees, float32.
 
@@ -172,6 +179,7 @@ class StableDiffusion3(ImageGenerator):
         inputs = dict(zip(names, tensors, strict=True))
         return ops.cast(self.backbone.diffuser(inputs, training=False), "float32")
 
+    @checked
     def guidance_of_nothing(self, num_images: int) -> Guidance:
         """Returns how to sample without prompts: with the empty one, and without guidance."""
         return self.guidance("", guidance_scale=None, num_images=num_images)
@@ -186,6 +194,7 @@ class StableDiffusion3(ImageGenerator):
         """Every variable that `denoise` reads: those of the transformer."""
         return self.backbone.diffuser.variables
 
+    @checked
     def tokens(self, prompt: str) -> dict[str, Any]:
         """Returns the tokens of a prompt, int32 `(1, length)`, by the name of the text encoder."""
         preprocessor = self.task.preprocessor
@@ -193,10 +202,9 @@ class StableDiffusion3(ImageGenerator):
         limit = preprocessor.sequence_length - 2
         (pieces,) = preprocessor.clip_l_preprocessor.tokenizer([prompt])
         if len(pieces) > limit:
-            warnings.warn(
+            warn(
                 f"`prompts` must have at most {limit} tokens, and what follows is not read. "
                 f"Received: {len(pieces)} tokens, {prompt!r}",
-                stacklevel=3,
             )
         return {name: ops.convert_to_tensor(array, "int32") for name, array in tokens.items()}
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from imagegen._checks import check_integer
+from imagegen._contracts import checked
 from imagegen.schedules import FlowSchedule
 from imagegen.typing import Tensor
 
@@ -11,6 +13,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
+@checked
 @dataclass(frozen=True)
 class SD3Schedule(FlowSchedule):
     r"""The straight line of `FlowSchedule`, visited at the levels of Stable Diffusion 3.
@@ -46,12 +49,15 @@ class SD3Schedule(FlowSchedule):
 
     shift: float = 3.0
 
+    @checked
     def sampling_times(self, num_steps: int) -> np.ndarray:
         # A trace of signal, a millionth, is left at first: some samplers take its logarithm.
+        check_integer(num_steps, "num_steps", minimum=1, maximum=1_000_000)
         first = 1 - 1e-6 * self.shift
         last = self.shift / (1000 + self.shift - 1)
         return np.linspace(first, last, num_steps, dtype="float32")
 
+    @checked
     def training_times(self, uniform: Tensor) -> Tensor:
         quantiles = ops.clip(2 * uniform - 1, -1 + 1e-6, 1 - 1e-6)
         return ops.sigmoid(2**0.5 * ops.erfinv(quantiles))
