@@ -1,0 +1,221 @@
+"""Models that jump: on points whose paths are known in closed form, and on small pictures."""
+
+import imagegen
+from imagegen._tangents import value_and_slope
+from imagegen.distillation import _with_stops
+from imagegen.samplers import levels
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from strategies import normal
+
+MEAN, DEVIATION = np.float32([0.7, -0.4]), 0.3
+
+
+class Normal(imagegen.ImageGenerator):
+    """The ideal denoiser of normally distributed points, with a path in closed form."""
+
+    sample_shape = (2,)
+
+    def __init__(self, schedule: imagegen.Schedule):
+        self.schedule = schedule
+
+    def denoise(self, noisy, time, conditions=None):
+        noise_rate, signal_rate = self.schedule(time)
+        share = signal_rate * DEVIATION**2 / (signal_rate**2 * DEVIATION**2 + noise_rate**2)
+        mean = ops.convert_to_tensor(MEAN)
+        return mean + share * (noisy - signal_rate * mean)
+
+    def path(self, noisy: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """Where points that begin at the first level are at each: they keep their quantile."""
+        spread = np.hypot(table[:, 2] * DEVIATION, table[:, 1])
+        quantiles = (noisy - table[0, 2] * MEAN) / spread[0]
+        return table[:, 2, None] * MEAN + spread[:, None] * quantiles[:, None]
+
+
+SCHEDULES = [
+    imagegen.CosineSchedule(0.02, 0.999),
+    imagegen.FlowSchedule(),
+    imagegen.EvenLogSNRSchedule(imagegen.CosineSchedule(0.02, 0.999)),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+def test_trajectories_follow_the_path_of_the_ordinary_differential_equation(schedule):
+    teacher = Normal(schedule)
+    sampler = imagegen.DPMSolver2M()
+    paths = imagegen.trajectories(teacher, 50, num_steps=200, sampler=sampler, seed=3)
+    table = levels(schedule.evenly(), 4)[:5]
+    expected = teacher.path(paths[:, 0].astype("float32"), table)
+    # The last step goes to the estimate itself, whatever noise is left.
+    np.testing.assert_allclose(paths[:, :4], expected[:, :4], atol=4e-3)
+    np.testing.assert_allclose(paths[:, 4], expected[:, 4], atol=3e-2)
+
+
+@pytest.mark.parametrize("num_jumps", [1, 3, 4])
+def test_trajectories_end_where_the_teacher_does(num_jumps):
+    teacher = Normal(imagegen.CosineSchedule())
+    paths = imagegen.trajectories(teacher, 7, num_jumps=num_jumps, num_steps=12, seed=1)
+    assert paths.shape == (7, num_jumps + 1, 2)
+    ends = teacher.sample(7, num_steps=12, seed=1)
+    # 12 is a multiple: the teacher visits the stops anyway.
+    np.testing.assert_allclose(paths[:, -1], ends, atol=2e-3)
+    few = imagegen.trajectories(teacher, 7, num_jumps=num_jumps, num_steps=12, seed=1, batch_size=3)
+    np.testing.assert_array_equal(few, paths)
+
+
+def test_stops_are_visited_once():
+    schedule = imagegen.CosineSchedule()
+    own = levels(schedule, 8)[:8]
+    table, kept = _with_stops(own, schedule, 4)
+    assert kept == [0, 2, 4, 6, 8]
+    np.testing.assert_allclose(table, levels(schedule, 8), atol=1e-6)
+
+
+def test_a_sampler_that_adds_noise_has_no_trajectories():
+    with pytest.raises(ValueError, match="`sampler` must add no noise"):
+        imagegen.trajectories(Normal(SCHEDULES[0]), 2, sampler=imagegen.DDPM())
+
+
+def jumper() -> keras.Model:
+    # Low frequencies: the slope of high ones is steep, and average velocities learn from slopes.
+    waves = imagegen.SinusoidalEmbedding(8, max_frequency=2)
+    keras.utils.set_random_seed(0)
+    return imagegen.point_mlp(width=64, time_embedding=waves, jumps=True)
+
+
+def trained(model: imagegen.DiffusionModel, data, *, epochs: int, rate: float = 3e-3):
+    keras.utils.set_random_seed(0)
+    steps = epochs * -(-len(data) // 256)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)))
+    model.fit(data, batch_size=256, epochs=epochs, verbose=0)
+    return model
+
+
+def test_a_student_lands_where_its_teacher_does_in_one_two_and_four_jumps():
+    teacher = Normal(SCHEDULES[0])
+    paths = imagegen.trajectories(teacher, 1024, num_steps=100, seed=0, batch_size=1024)
+    network = jumper()
+    student = imagegen.TrajectoryStudent(
+        network,
+        schedule=teacher.schedule,
+        prediction=imagegen.VelocityPrediction(),
+        loss="mean_squared_error",
+        value_range=None,
+        averaging=0.99,
+    )
+    trained(student, paths, epochs=75)
+    noise = normal(5, 200, 2)
+    table = levels(teacher.schedule, 1)[:2]
+    expected = teacher.path(noise, table)[:, -1]
+    for num_steps in (1, 2, 4):
+        ends = student.sample(200, noise=noise, num_steps=num_steps)
+        assert np.abs(ends - expected).mean() < 0.05, num_steps
+    # An ordinary model needs many steps for that: one alone gives the mean of all.
+    blind = teacher.sample(200, noise=noise, num_steps=1)
+    assert np.abs(blind - expected).mean() > 0.2
+
+
+def test_the_average_velocity_to_a_single_point_has_no_loss():
+    # All paths lead straight to one point: there the identity holds for each sample.
+    point = np.float32([0.5, -1.0])
+    noisy, noise_rates = keras.Input((2,)), keras.Input((1,))
+    end_rates = keras.Input((1,))
+    # The network is told rates of unit variance; n / (1 - n) is the same in both.
+    ratio = noise_rates * ops.rsqrt(1.0 - noise_rates**2)
+    rate = ratio / (1.0 + ratio)
+    scale = ops.sqrt(rate**2 + (1.0 - rate) ** 2)
+    towards = keras.layers.Rescaling(1.0, offset=(-point).tolist())(noisy * scale)
+    exact = keras.Model([noisy, noise_rates, end_rates], towards / rate)
+    model = imagegen.MeanFlow(exact, value_range=None, power=0.0)
+    clean = np.tile(point, (64, 1))
+    seed = keras.random.SeedGenerator(1)
+    _, output, target, weights = model.attempt(exact, ops.convert_to_tensor(clean), [], seed)
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (output, target)), atol=2e-3)
+    assert np.ptp(ops.convert_to_numpy(weights)) == 0
+
+
+def test_mean_flow_learns_the_jump_between_normal_distributions():
+    data = MEAN + DEVIATION * normal(1, 1024, 2)
+    network = jumper()
+    model = imagegen.MeanFlow(network, value_range=None, averaging=0.99, power=0.0)
+    trained(model, data, epochs=150)
+    teacher, noise = Normal(imagegen.FlowSchedule()), normal(5, 400, 2)
+    expected = teacher.path(noise, levels(teacher.schedule, 1)[:2])[:, -1]
+    for num_steps in (1, 2):
+        ends = model.sample(400, noise=noise, num_steps=num_steps)
+        error = np.abs(ends - expected).mean()
+        assert error < 0.1, (num_steps, error)
+
+
+@pytest.mark.parametrize("kind", [imagegen.TrajectoryStudent, imagegen.MeanFlow])
+def test_what_jumps_comes_back_from_a_file(kind, tmp_path):
+    network = imagegen.UNet(8, [8], block_depth=1, norm="group", embedding_dim=8, jumps=True)
+    model = kind(network, **{"num_jumps": 2} if kind is imagegen.TrajectoryStudent else {})
+    random = np.random.default_rng(0)
+    for weight in (*model.network.weights, *model.averaged.weights):
+        weight.assign(0.1 * random.standard_normal(weight.shape))
+    model.normalizer.adapt(random.integers(0, 256, (4, 8, 8, 3)).astype("float32"))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(again) is kind
+    options = {"num_steps": 2, "seed": 0}
+    np.testing.assert_array_equal(again.generate(2, **options), model.generate(2, **options))
+
+
+def test_the_slope_is_that_of_the_closed_form():
+    x, y, dx, dy = (ops.convert_to_tensor(normal(seed, 5)) for seed in range(4))
+    value, slope = value_and_slope(lambda x, y: x**2 * ops.sin(y), (x, y), (dx, dy))
+    x, y, dx, dy, value, slope = map(ops.convert_to_numpy, (x, y, dx, dy, value, slope))
+    np.testing.assert_allclose(value, x**2 * np.sin(y), rtol=1e-5)
+    expected = 2 * x * np.sin(y) * dx + x**2 * np.cos(y) * dy
+    np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_autoguidance_of_a_model_that_jumps_moves_away_from_one_that_does_not():
+    network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, jumps=True)
+    poorer = imagegen.UNet(8, [8], block_depth=1)
+    model = imagegen.MeanFlow(network, guiding_network=poorer, value_range=None)
+    plain = imagegen.MeanFlow(network, value_range=None)
+    # Both networks begin with the same answer.
+    options = {"num_steps": 2, "seed": 0}
+    np.testing.assert_allclose(model.sample(1, **options), plain.sample(1, **options), atol=1e-4)
+
+
+def untrained_student(**options):
+    keras.utils.set_random_seed(0)
+    network = imagegen.point_mlp(width=4, jumps=True)
+    return imagegen.TrajectoryStudent(network, num_jumps=2, value_range=None, **options)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [imagegen.DDPM(), imagegen.DDIM(eta=0.5), imagegen.Heun(), imagegen.DPMSolver2M()],
+    ids=str,
+)
+def test_what_is_made_for_tangents_takes_no_jumps(sampler):
+    with pytest.raises(ValueError, match="`sampler` must go straight"):
+        untrained_student().generate(1, sampler=sampler, seed=0)
+
+
+def test_euler_jumps_as_ddim_does():
+    student = untrained_student()
+    one, other = (
+        student.generate(4, num_steps=2, sampler=sampler, seed=0)
+        for sampler in (imagegen.DDIM(), imagegen.Euler())
+    )
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"guidance_scale": 3.0}, {"negative_prompts": "cat"}])
+def test_a_student_is_not_guided_a_second_time(options):
+    network = imagegen.UNet(4, [4], block_depth=1, embedding_dim=4, condition_dim=4, jumps=True)
+    student = imagegen.TrajectoryStudent(
+        network, num_jumps=2, encoder=imagegen.LabelEncoder(["cat", "dog"], 4)
+    )
+    student.normalizer.adapt(np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), "uint8"))
+    with pytest.raises(ValueError, match="guidance built in"):
+        student.generate("dog", seed=0, **options)
+    assert student.generate("dog", num_steps=1, seed=0).shape == (1, 4, 4, 3)
