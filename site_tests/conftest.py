@@ -106,6 +106,32 @@ def browser():
 
 
 @pytest.fixture
+def run_module(browser, root):
+    """What runs JavaScript with a module of the site.
+
+    `run_module("explore/state.js")` gives a function, which takes the source of one of the module
+    and of an argument, and the argument. `root` is the site's address there.
+    """
+    page = browser.new_page()
+    page.goto(root)
+
+    def with_module(path):
+        def run(function, argument=None):
+            return page.evaluate(
+                f"""async ([root, path, argument]) => {{
+                    const module = await import(new URL(path, root));
+                    return ({function})(module, argument);
+                }}""",
+                [root, path, argument],
+            )
+
+        return run
+
+    yield with_module
+    page.close()
+
+
+@pytest.fixture
 def seen(browser, root, address):
     """What a visit to the page gave: one visit serves all laws."""
     if address not in VISITS:

@@ -40,6 +40,34 @@ function playFilms() {
   for (const film of document.querySelectorAll(".film video")) films.observe(film);
 }
 
+// An exhibit wakes when the reader comes near: its script and its data are not the page's first.
+const exhibits = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      exhibits.unobserve(target);
+      wake(target);
+    }
+  },
+  { rootMargin: "50% 0%" },
+);
+
+async function wake(exhibit) {
+  const status = exhibit.querySelector(".exhibit-status");
+  const slow = setTimeout(() => (status.textContent = "Loading …"), 1000);
+  try {
+    const { start } = await import(new URL(exhibit.dataset.module, document.baseURI));
+    await start(exhibit);
+    for (const controls of exhibit.querySelectorAll("fieldset")) controls.disabled = false;
+    exhibit.dataset.awake = "";
+    status.textContent = "";
+  } catch (error) {
+    console.warn(error);
+    status.textContent = "This could not be loaded, so the picture stays still. Load the page again to retry.";
+  }
+  clearTimeout(slow);
+}
+
 // A chapter that is still being computed shows itself as soon as it is done.
 async function waitForChapter() {
   try {
@@ -58,5 +86,6 @@ document$.subscribe(() => {
     buttons.setAttribute("role", "none");
   }
   playFilms();
+  for (const exhibit of document.querySelectorAll(".exhibit")) exhibits.observe(exhibit);
   if (document.querySelector("[data-pending]")) setTimeout(waitForChapter, 2000);
 });
