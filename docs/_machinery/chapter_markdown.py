@@ -2,17 +2,21 @@
 
 Tags steer a code cell: `hide` runs it and shows nothing, `output` shows only what comes out of it,
 `fold` shows its code on request.
-`alt="..."` in the cell's header describes its pictures to those who can't see them.
+`alt="..."` in the cell's header describes its pictures to those who can't see them, and
+`caption="..."` is a line below them for everybody. The picture of a cell with the tag `hero` also
+stands at the top of the page, under the first words: readers see first what a chapter leads to.
 """
 
 import base64
 import hashlib
 import html
 import io
+import itertools
 import math
 import re
 import subprocess
 import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -23,7 +27,18 @@ from PIL import Image
 
 FILM_BYTES = 300_000
 PICTURES = (LIGHT, "image/png", "image/jpeg", "image/gif")
+# The title, and the first paragraph.
+OPENING = re.compile(r"\A# .+\n\n(?:.+\n)+", re.MULTILINE)
+BOX = '<div class="output{}" markdown="1" data-search-exclude>\n\n{}\n\n</div>'
+CAPTION = '\n\n<p class="caption" markdown="span">{}</p>'
 EMBEDDED = re.compile(r"<img\b[^>]*\bsrc=\"data:image/\w+;base64,([A-Za-z0-9+/=\s]+)\"[^>]*>")
+SOLUTION = """\
+<details class="success" markdown="1">
+<summary>Solution</summary>
+
+{}
+
+</details>"""
 # Keras's summaries carry colours for one kind of paper.
 COLOURS = re.compile(r' style="[^"]*color:[^"]*"')
 
@@ -44,7 +59,10 @@ class Writer:
 
     def write(self, notebook: nbformat.NotebookNode) -> None:
         """Writes all cells, executed or not."""
-        page = "\n\n".join(filter(None, map(self.cell, notebook.cells)))
+        page = whole(notebook.cells, self.cell)
+        heroes = [cell for cell in notebook.cells if "hero" in cell.metadata.get("tags", [])]
+        if heroes and (shown := self.hero(heroes[0])):
+            page = OPENING.sub(lambda match: f"{match[0]}\n{shown}\n", page, count=1)
         (self.folder / "page.md").write_text(f"{page}\n", "utf-8")
 
     def cell(self, cell: nbformat.NotebookNode) -> str:
@@ -55,8 +73,14 @@ class Writer:
             return text
         alt = cell.metadata.get("alt", "What the code above draws.")
         shown = "\n\n".join(self.outputs(cell.outputs, alt))
-        box = f'<div class="output" markdown="1" data-search-exclude>\n\n{shown}\n\n</div>'
-        return "\n\n".join(filter(None, [text, box if shown else ""]))
+        box = BOX.format("", shown + caption(cell)) if shown else ""
+        return "\n\n".join(filter(None, [text, box]))
+
+    def hero(self, cell: nbformat.NotebookNode) -> str:
+        """A cell's first picture, to stand at the top; nothing, if the cell was not run."""
+        shown = self.outputs(cell.outputs, cell.metadata.get("alt", ""))
+        pictures = [piece for piece in shown if piece.startswith("![")]
+        return BOX.format(" hero", pictures[0] + caption(cell)) if pictures else ""
 
     @staticmethod
     def prose_and_code(cell: nbformat.NotebookNode) -> str:
@@ -151,6 +175,24 @@ class Writer:
         name = f"{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
         (self.pictures / name).write_bytes(data)
         return f"{self.name}/{name}"
+
+
+def caption(cell: nbformat.NotebookNode) -> str:
+    """The line below a cell's pictures."""
+    return CAPTION.format(cell.metadata["caption"]) if "caption" in cell.metadata else ""
+
+
+def whole(
+    cells: Iterable[nbformat.NotebookNode], write: Callable[[nbformat.NotebookNode], str]
+) -> str:
+    """A page of all cells. Neighbours with the tag `solution` are folded into one box."""
+    parts = []
+    for is_solution, group in itertools.groupby(
+        cells, lambda cell: "solution" in cell.metadata.get("tags", [])
+    ):
+        text = "\n\n".join(filter(None, map(write, group)))
+        parts.append(SOLUTION.format(text) if is_solution else text)
+    return "\n\n".join(filter(None, parts))
 
 
 def is_film(image: Image.Image) -> bool:

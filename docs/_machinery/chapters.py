@@ -18,8 +18,11 @@ from pathlib import Path
 
 import chapter_store
 import dependencies
+import frame
 import jupytext
-from chapter_markdown import Writer
+import nbformat
+import notebooks
+from chapter_markdown import Writer, whole
 from mkdocs.exceptions import Abort, ConfigurationError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
@@ -40,17 +43,6 @@ FAILED = """\
     What stands below the failing line was not run.
 
 """
-SOURCE = """\
-<p class="source"><a href="{0}" download>Download this chapter</a>, a Python file that editors and
-Jupytext run cell by cell.</p>
-"""
-DATA = {
-    ("digits", True): "MNIST: 70,000 handwritten digits",
-    ("digits", False): "6,000 of MNIST's 70,000 handwritten digits, which come with the package",
-    ("flowers", True): "Photographs from Oxford Flowers 102",
-    ("flowers", False): "Painted flowers: pictures that the package's own model made, and that "
-    "come with it. None of them is a photograph",
-}
 
 command = "build"
 follower: subprocess.Popen | None = None
@@ -84,9 +76,37 @@ def on_files(files, config):
         chapter = chapter_store.find(Path(file.abs_src_path))
         if not chapter.is_done and command == "build" and "IMAGEGEN_PENDING" not in os.environ:
             raise Abort(f"{file.src_uri} has not been run: python docs/_machinery/execute.py")
+        for name, text in downloads(chapter, config).items():
+            files.append(File.generated(config, f"learn/{chapter.name}/{name}", content=text))
         for path in sorted((chapter.folder / chapter.name).glob("*")):
             source = f"{file.src_uri.rpartition('/')[0]}/{chapter.name}/{path.name}"
             files.append(File.generated(config, source, abs_src_path=str(path)))
+
+
+def downloads(chapter, config):
+    """A chapter's notebooks by their file names: with what its cells show, and without."""
+    text = chapter.path.read_text("utf-8")
+    options = {
+        "package": dependencies.package(),
+        "install": notebooks.install(text, config.extra.get("repository", "")),
+        "site": config.site_url or "",
+    }
+    empty = notebooks.finished(jupytext.reads(text, "py:percent"), with_outputs=False, **options)
+    found = {f"{chapter.name}_empty.ipynb": empty}
+    if chapter.is_done:
+        executed = nbformat.read(chapter.folder / "notebook.ipynb", as_version=4)
+        found[f"{chapter.name}.ipynb"] = notebooks.finished(executed, **options)
+    return found
+
+
+def on_nav(nav, config, files):
+    """Number the chapters, as the navigation orders them."""
+    frame.number(nav)
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Number the chapters in the table of contents, too, and say how long each takes."""
+    return frame.contents(markdown) if page.file.src_uri == "learn/index.md" else None
 
 
 def is_chapter(file):
@@ -108,27 +128,26 @@ def on_page_read_source(page, config):
     path = chapter.folder / "page.md"
     text = path.read_text("utf-8") if path.is_file() else unexecuted(chapter)
     heading = HEADING.search(text)
-    return f"{text[: heading.end()]}\n\n{notices(chapter)}{text[heading.end() :]}"
+    head = notices(chapter, config.extra.get("repository", ""))
+    return f"{text[: heading.end()]}\n\n{head}{text[heading.end() :]}"
 
 
 def unexecuted(chapter):
     """A chapter's text and code, without what its cells show."""
     cells = jupytext.read(chapter.path).cells
-    return "\n\n".join(filter(None, map(Writer.prose_and_code, cells)))
+    return whole(cells, Writer.prose_and_code)
 
 
-def notices(chapter):
-    """What a reader should know first: the chapter's state, its data, and where to get it."""
+def notices(chapter, repository):
+    """What a reader should know first: the chapter's state, its place, and what it takes."""
     if chapter.failure:
         error = f"    ```text\n    {chapter.complaint}\n    ```\n"
         return FAILED + error
     if not chapter.is_done:
         minutes = round(chapter.seconds / 60)
-        return PENDING.format(f" in about {minutes} minutes" if minutes > 1 else " soon")
-    used = dependencies.reads(chapter.path.read_text("utf-8"))
-    kinds = [DATA[name, bool(dependencies.data_files(name))] for name in used]
-    made_with = "".join(f'!!! info "Made with"\n    {". ".join(kinds)}.\n\n' if kinds else "")
-    return f"{made_with}{SOURCE.format(chapter.path.name)}\n"
+        pending = PENDING.format(f" in about {minutes} minutes" if minutes > 1 else " soon")
+        return f"{pending}\n{frame.head(chapter, repository)}"
+    return frame.head(chapter, repository)
 
 
 def on_serve(server, config, builder):

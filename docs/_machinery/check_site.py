@@ -1,7 +1,8 @@
 """Check a built site: `python docs/_machinery/check_site.py site`.
 
 No dead link, no dead anchor, no id twice on a page, no picture without a description, no page over
-200 KB, and nothing that a browser would load from another host.
+200 KB, no page without a title and a description of its own, and nothing that a browser would load
+from another host.
 """
 
 import re
@@ -27,12 +28,17 @@ class PageReader(HTMLParser):
         self.links: list[str] = []
         self.loads: list[str] = []
         self.undescribed: list[str] = []
-        self.in_style = False
+        self.in_style = self.in_title = False
+        self.title = self.description = ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attributes = {name: value or "" for name, value in attrs}
         self.in_style = tag == "style"
+        # Drawings have titles, too.
+        self.in_title = tag == "title" and not self.title
+        if tag == "meta" and attributes.get("name") == "description":
+            self.description = attributes.get("content", "")
         if "id" in attributes:
             self.ids.append(attributes["id"])
         if tag == "img" and not attributes.get("alt"):
@@ -48,9 +54,11 @@ class PageReader(HTMLParser):
     def handle_data(self, data):
         if self.in_style:
             self.loads += CSS_LOAD.findall(data)
+        if self.in_title:
+            self.title += data
 
     def handle_endtag(self, tag):
-        self.in_style = False
+        self.in_style = self.in_title = False
 
 
 def is_elsewhere(url: str) -> bool:
@@ -59,10 +67,20 @@ def is_elsewhere(url: str) -> bool:
     return bool(parts.scheme or parts.netloc)
 
 
-def target_of(url: str, page: Path, site: Path) -> tuple[Path, str]:
+def root_of(site: Path) -> str:
+    """The path below which the site will be served: `/`, or `/imagegen/` of `a.org/imagegen/`."""
+    home = site / "index.html"
+    text = home.read_text("utf-8") if home.is_file() else ""
+    found = re.search(r'<link rel="canonical" href="([^"]*)"', text)
+    return urlsplit(found[1]).path or "/" if found else "/"
+
+
+def target_of(url: str, page: Path, site: Path, root: str) -> tuple[Path, str]:
     """The file and the fragment that `url` means on `page`."""
     parts = urlsplit(url)
     path = unquote(parts.path)
+    if path.startswith("/"):
+        path = f"/{path.removeprefix(root)}"
     base = site if path.startswith("/") else page.parent
     target = (base / path.lstrip("/")).resolve() if path else page
     return (target / "index.html" if target.is_dir() else target), unquote(parts.fragment)
@@ -71,8 +89,18 @@ def target_of(url: str, page: Path, site: Path) -> tuple[Path, str]:
 def faults(site: Path) -> list[str]:
     """Describe every fault of the site under the folder `site`, one line each."""
     site = site.resolve()
+    root = root_of(site)
     pages = {path: PageReader(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
     found = [] if pages else ["no page at all"]
+    for what in ("title", "description"):
+        first: dict[str, Path] = {}
+        for path, page in pages.items():
+            if path == site / "404.html":
+                continue
+            text = getattr(page, what).strip()
+            if first.setdefault(text, path) != path or not text:
+                other = f" of {first[text].relative_to(site)}" if text else ""
+                found.append(f"{path.relative_to(site)}: no {what} of its own{other}")
     for path, page in pages.items():
         name = path.relative_to(site)
         if path.stat().st_size > MAX_BYTES:
@@ -89,7 +117,7 @@ def faults(site: Path) -> list[str]:
         for url in page.links + page.loads:
             if is_elsewhere(url):
                 continue
-            target, fragment = target_of(url, path, site)
+            target, fragment = target_of(url, path, site, root)
             if not target.is_file():
                 found.append(f"{name}: dead link: {url}")
             elif fragment and target in pages and fragment not in pages[target].ids:
@@ -101,7 +129,7 @@ def faults(site: Path) -> list[str]:
                 continue
             if is_elsewhere(url):
                 found.append(f"{name}: load from another host: {url[:80]}")
-            elif not target_of(url, path, site)[0].is_file():
+            elif not target_of(url, path, site, root)[0].is_file():
                 found.append(f"{name}: dead link: {url}")
     return found
 

@@ -29,6 +29,7 @@ WRITERS = (
     "chapter_markdown.py",
     "figures.mplstyle",
     "figures.py",
+    "notebooks.py",
     "pictures.py",
     "run_chapter.py",
 )

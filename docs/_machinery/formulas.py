@@ -17,8 +17,9 @@ from math_core import LatexToMathML
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 
-# A browser draws a letter that stands alone as the italic one of the mathematical alphabets.
-ALPHABETS = "".join(
+# A browser draws a letter that stands alone as the italic one of the mathematical alphabets, and a
+# root, which MathML writes as an element, with the root's sign.
+ALPHABETS = "√" + "".join(
     map(chr, [*range(0x20, 0x7F), *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C), 0x210E])
 )
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import notebooks
 from chapter_markdown import Writer, line_of
 from filelock import FileLock
 from nbclient import NotebookClient
@@ -81,6 +82,8 @@ def run(chapter: Path, folder: Path) -> None:
         try:
             notebook, failure = execute(text)
             Writer(partial, chapter.stem).write(notebook)
+            kept = notebooks.kept(notebook.cells[1:])  # Without what sets up the kernel.
+            (partial / "notebook.ipynb").write_text(nbformat.writes(kept), "utf-8")
             if failure:
                 (partial / "failure.json").write_text(json.dumps(failure), "utf-8")
                 say(failure=failure)

@@ -32,8 +32,8 @@ Markdown("\n".join(rows))
 assert sum(sizes.values()) <= 35_000_000
 
 # %% [markdown]
-# The size is that of the file in the package. Kernels and matrices are stored in half precision, and
-# whatever a file holds twice, once.
+# The size is that of the file in the package. Kernels and matrices are stored in half precision, those of
+# students in one byte for each number. What occurs twice in a file is stored once.
 #
 # ## One by one
 #
@@ -51,7 +51,9 @@ from PIL import Image
 def examples(name, model):
     """Let a model make eight pictures, and say what they show."""
     if isinstance(model, imagegen.VAE) and len(model.decoder.input_shape) == 2:
-        latents = np.random.default_rng(0).standard_normal((8, model.decoder.input_shape[-1]))
+        latents = np.random.default_rng(0).standard_normal(
+            (8, model.decoder.input_shape[-1])
+        )
         return imagegen.to_uint8(model.decode(latents)), ""
     if isinstance(model, imagegen.VAE):
         size = model.decoder.output_shape[1]
@@ -61,20 +63,44 @@ def examples(name, model):
             return imagegen.to_uint8(model.decode(latents)), "there and back"
         flowers = imagegen.datasets.captioned_flowers(8, image_size=size)
         latents, _ = model.encode(flowers.images)
-        return imagegen.to_uint8(model.decode(latents)), "drawings, there and back"
-    if not isinstance(model, imagegen.DiffusionModel | imagegen.LatentDiffusion):
+        return imagegen.to_uint8(
+            model.decode(latents)
+        ), "drawings, there and back"
+    if not isinstance(
+        model, imagegen.DiffusionModel | imagegen.LatentDiffusion
+    ):
         return None, ""
     encoder = model.diffusion_model().encoder
     prompts = 8
-    if name.endswith("species"):
+    if "-species" in name:
         prompts = list(encoder.names[:: len(encoder.names) // 8][:8])
     elif name == "flowers-128":
-        prompts = ["a photo of a sunflower", "a red rose", "a white rose on a dark background"]
-        prompts += ["a dandelion", "a purple clematis", "an orange dahlia", "a gazania"]
+        prompts = [
+            "a photo of a sunflower",
+            "a red rose",
+            "a white rose on a dark background",
+        ]
+        prompts += [
+            "a dandelion",
+            "a purple clematis",
+            "an orange dahlia",
+            "a gazania",
+        ]
         prompts.append("a pink hibiscus")
     elif name.startswith(("captioned", "clip")):
-        colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
-        prompts = [f"a {color} flower".replace("a o", "an o") for color in colors]
+        colors = [
+            "red",
+            "orange",
+            "yellow",
+            "green",
+            "blue",
+            "purple",
+            "pink",
+            "white",
+        ]
+        prompts = [
+            f"a {color} flower".replace("a o", "an o") for color in colors
+        ]
     subjects = "" if prompts == 8 else ", ".join(prompts)
     own = model.diffusion_model().sampling.get("guidance_scale", 2)
     return model.generate(prompts, guidance_scale=own, seed=0), subjects
@@ -105,15 +131,20 @@ for name, preset in presets.items():
         "licence": preset.licence,
         "recipe": f"`{preset.recipe}`",
     }
-    head = f"| class | `{type(model).__name__}`, {model.count_params():,} numbers |\n|---|---|"
-    cards.append("\n".join([head, *(f"| {name} | {fact} |" for name, fact in facts.items())]))
+    kind, count = type(model).__name__, model.count_params()
+    head = f"| class | `{kind}`, {count:,} numbers |\n|---|---|"
+    cards.append(
+        "\n".join(
+            [head, *(f"| {name} | {fact} |" for name, fact in facts.items())]
+        )
+    )
 Markdown("\n\n".join(cards))
 
 # %% [markdown]
 # [How good is it?](how_good_is_it.py) explains KID and the negative ELBO, and
-# [text to image](text_to_image.py) what is told and obeyed. Figures on those pages come from fewer pictures, so
-# they differ. A recipe is a script in the repository that makes the preset anew, and says
-# where the one in the package was made in other sittings.
+# [text to image](text_to_image.py) how it is measured whether a model paints what it is told. Figures on those pages
+# come from fewer pictures, so they differ. A recipe is a script in the repository that makes the preset anew. Where the
+# training of the file in the package was divided otherwise, the recipe says how.
 #
 # ## Load one by name
 #

@@ -1,23 +1,21 @@
-# %% [markdown]
+# %% [markdown] needs=["flowers_from_noise"]
 # # Samplers
 #
-# One trained network, and many ways to walk from noise to a picture. Which is the best? In this chapter
-# we let all of them start from the same noise, and measure. At its end you can
+# One trained network, and many ways to walk from noise to a picture. Which is best? In this chapter all of
+# them start from the same noise, and we measure.
 #
-# - say what a sampler sees of a model, and what its step does,
-# - tell walks with chance from walks without,
-# - measure how fast the error of a method falls,
-# - choose a sampler, a number of steps, and the times at which they are taken.
-#
-# The chapter before, [Flowers from noise](flowers_from_noise.py), trains such a network.
+# !!! abstract "What you will learn"
+#     - What a sampler sees of a model, and what its step does.
+#     - How walks with chance differ from walks without.
+#     - How to measure how fast the error of a method falls.
+#     - How to choose a sampler, a number of steps, and the times at which to take them.
 #
 # ## What a sampler sees
 #
-# Nothing but one function: `denoise(noisy, time)`, which answers with the clean sample it believes
-# in. What the network predicts, how large it is, whether it reads text: all of that is behind this
-# function. So we need not even have a network. Let the data be single numbers, and let half of them
-# lie near -1 and half near 1. For such data the best possible answer has a formula: the average of all
-# that the noisy number might have been.
+# Nothing but one function: `denoise(noisy, time)`, which answers with the clean sample it believes in. What the
+# network predicts, how large it is, whether it reads text: all of that is hidden behind this function. So we
+# don't even need a network. Let the data be single numbers, half of them near -1 and half near 1. For such
+# data the best possible answer has a formula: the average of everything that the noisy number might have been.
 
 # %%
 import imagegen
@@ -49,7 +47,7 @@ denoise = perfect_denoiser(schedule, means=[-1, 1], deviation=0.1)
 noisy = np.array([0.5], "float32")
 for time in (1.0, 0.7, 0.4, 0.1):
     estimate = float(denoise(noisy, time)[0])
-    print(f"0.5 at time {time}: was {estimate:.2f} on the average")
+    print(f"0.5 at time {time}: was {estimate:.2f} on average")
 
 # %% tags=["hide"]
 assert abs(float(denoise(noisy, 1.0)[0])) < 0.02
@@ -80,25 +78,31 @@ def walk(sampler, denoise, noisy, stops):
 
 
 # %% [markdown]
-# The step also returns the clean samples it believed in, which we leave aside. (For pictures, the
+# The step also returns the clean samples it believed in, which we ignore here. (For pictures, the
 # package runs this loop as one compiled program, which is faster.)
 #
 # ## With chance or without
 #
-# Here are twelve walks with `DDIM`, which we know, and twelve with `DDPM`. Both start from the same
-# noise.
+# Here are twelve walks with `DDIM`, which you know, and twelve with `DDPM`. Both start from the same noise.
 
-# %% tags=["fold"] alt="Two panels of twelve paths from noise to -1 or 1. With DDIM the paths are smooth and never cross; with DDPM they jitter, cross, and end elsewhere."
+# %% tags=["fold"] alt="Two panels of twelve paths from noise to -1 or 1. With DDIM the paths are smooth and never cross; with DDPM they jitter, cross, and end elsewhere." caption="The same twelve beginnings, without chance and with it."
 noise = np.linspace(-1.8, 1.8, 12, dtype="float32")
 times = [level.time for level in even_stops(100)]
 walks = {
     "DDIM: no chance": walk(imagegen.DDIM(), denoise, noise, even_stops(100)),
-    "DDPM: new noise in each step": walk(imagegen.DDPM(), denoise, noise, even_stops(100)),
+    "DDPM: new noise in each step": walk(
+        imagegen.DDPM(), denoise, noise, even_stops(100)
+    ),
 }
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), sharey=True)
 for ax, (title, samples) in zip(axes, walks.items(), strict=True):
     for path, start in zip(samples.T, noise, strict=True):
-        ax.plot(times, path, color="tab:blue" if start < 0 else "tab:orange", linewidth=1.2)
+        ax.plot(
+            times,
+            path,
+            color="tab:blue" if start < 0 else "tab:orange",
+            linewidth=1.2,
+        )
     ax.set(title=title, xlabel="diffusion time", xlim=(1, 0))
 axes[0].set(ylabel="sample")
 plt.show()
@@ -109,25 +113,30 @@ assert (np.diff(smooth, axis=1) > 0).all()
 np.testing.assert_array_equal(np.sign(smooth[-1]), np.sign(noise))
 assert (np.diff(jagged[1:-1], axis=1) < 0).any()
 assert (np.sign(jagged[-1]) != np.sign(noise)).any()
-np.testing.assert_allclose(np.abs(np.concatenate([smooth[-1], jagged[-1]])), 1, atol=0.4)
+np.testing.assert_allclose(
+    np.abs(np.concatenate([smooth[-1], jagged[-1]])), 1, atol=0.4
+)
 
 # %% [markdown]
-# *Deterministic* samplers draw no lots on the way. The noise at the start decides everything, and each
-# path is a smooth curve. The curves never cross, because from each point there is only one way on. They
-# are the solutions of a differential equation, the *probability flow*. Divide a sample by the sum
-# of its rates. It then lies on the straight line between a clean sample and noise, at the position $u$:
+# *Deterministic* samplers leave nothing to chance on the way. The noise at the start decides everything, and
+# each path is a smooth curve. The curves never cross, because from each point there is only one way on. They
+# are the solutions of a differential equation, the *probability flow*. To see it, divide a sample $x_t = s_t x_0
+# + n_t \epsilon$ by the sum of its rates. What comes out is a mixture whose shares sum to 1, $(1 - u)\, x_0 + u\,
+# \epsilon$: a point on the straight line from the clean sample to the noise, at the position $u$. As $u$ grows,
+# the point moves by $\epsilon - x_0$, which is $(y - x_0) / u$. With the estimate in the place of $x_0$, that is
+# the equation:
 #
 # $$y = \frac{\text{noisy}}{\text{signal rate} + \text{noise rate}}, \quad
 # u = \frac{\text{noise rate}}{\text{signal rate} + \text{noise rate}}, \quad
 # \frac{dy}{du} = \frac{y - \text{clean}}{u}$$
 #
-# The right-hand side is the direction from the clean estimate to the present point. A sampler without
+# Its right-hand side is the direction from the clean estimate to the present point. A sampler without
 # chance is a method to solve this equation in few steps, and there are centuries of experience
 # with such methods.
 #
-# *Ancestral* samplers, like DDPM, throw away some of the noise in each step, and draw as much
-# anew. The same start can end anywhere. What both kinds share is *how often* they end where, if the
-# steps are many. Of the one kind as of the other, half of all walks end near -1, and half near 1.
+# *Ancestral* samplers, such as DDPM, throw away some of the noise in each step, and draw new noise instead. The
+# same start can end anywhere. What both kinds share is *how often* they end where, if there are many steps. With
+# either kind, half of the walks end near -1, and half near 1.
 
 # %%
 many = np.random.default_rng(0).standard_normal(4000).astype("float32")
@@ -144,20 +153,21 @@ np.testing.assert_allclose([left.mean(), right.mean()], [-1, 1], atol=0.03)
 assert abs((many < 0).sum() - 2000) < 100
 
 # %% [markdown]
-# There is a third way to see it. The *score* is the direction in which noisy samples become more
-# likely, $\nabla \log p(\text{noisy})$. It is nothing new: it can be had from the denoiser, as
+# There is another way to see it. The *score* is the direction in which noisy samples become more
+# likely, $\nabla \log p(\text{noisy})$. It is nothing new: the denoiser gives it, as
 # $(\text{signal rate} \cdot \text{clean} - \text{noisy}) / \text{noise rate}^2$. The chapter
-# [Diffusion from the equations](diffusion_from_the_equations.py) comes from there.
+# [Diffusion from the equations](diffusion_from_the_equations.py#three-other-views) draws it as a field of arrows.
 #
 # ## Four methods
 #
-# **DDIM** takes the clean estimate for true until the next stop. That is *Euler's method*: go straight
-# on, in the direction of now. The package has `Euler` as well, in the coordinates $y$ and $u$. The two
+# **DDIM** trusts the clean estimate until the next stop. That is *Euler's method*: go straight on, in the
+# present direction. The package has `Euler` as well, in the coordinates $y$ and $u$. The two
 # agree to rounding:
 
 # %%
 euler, ddim = (
-    walk(sampler, denoise, noise, even_stops(10)) for sampler in (imagegen.Euler(), imagegen.DDIM())
+    walk(sampler, denoise, noise, even_stops(10))
+    for sampler in (imagegen.Euler(), imagegen.DDIM())
 )
 print(f"largest difference: {np.abs(euler - ddim).max():.0e}")
 
@@ -168,43 +178,31 @@ assert np.abs(euler - ddim).max() < 1e-5
 # **Heun's method** first goes to the next stop as Euler does, and looks at the direction there. Then it
 # goes back, and takes the mean of both directions. It sees that the path bends. But it asks the
 # denoiser twice a step.
-
-# %%
-import inspect
-import textwrap
-
-from IPython.display import Markdown
-
-
-def show_source(function):
-    """Show how the package does it."""
-    source = textwrap.dedent(inspect.getsource(function))
-    return Markdown(f"```python\n{source}```")
-
-
-show_source(imagegen.Heun.step)
-
-# %% [markdown]
+#
+# ```source
+# imagegen.Heun.step
+# ```
+#
 # **DPM-Solver++(2M)** also sees the bend, but asks once a step: it remembers its last clean estimate. If
 # the estimate has changed from the last stop to this one, it will go on changing. So the method
 # extends the change into the step that is ahead, and then remixes as DDIM does. What is far and near is
 # measured in $\lambda = \log(\text{signal rate} / \text{noise rate})$, half the log signal-to-noise
 # ratio. (The ratio is one of powers, that is, of squares.)
-
-# %%
-show_source(imagegen.DPMSolver2M.step)
-
-# %% [markdown]
-# **DDPM** is DDIM that draws noise anew in each step. It reverses the forward process step by step, chance
-# included. `DDIM(eta=0.5)` is between the two.
+#
+# ```source
+# imagegen.DPMSolver2M.step
+# ```
+#
+# **DDPM** is DDIM with new noise in each step. It reverses the forward process step by step, chance included.
+# `DDIM(eta=0.5)` lies between the two.
 #
 # ## The same flower, four ways
 #
-# Now the trained network. What a picture costs is *evaluations*, the number of times the network is
-# asked. So we compare by evaluations, and Heun gets half as many steps. (Its last step is Euler's and
-# asks once, so it even stays one below its budget.) The noise is the same everywhere.
+# Now for the trained network. The cost of a picture is counted in *evaluations*: how often the network is asked.
+# So we compare by evaluations, and Heun gets half as many steps. (Its last step is Euler's and asks once, so it
+# even stays one below its budget.) The noise is the same everywhere.
 
-# %% alt="A flower in four rows of five. DDIM, Heun and DPM-Solver++ go from a blur to nearly the same crisp flower; DDPM goes to another."
+# %% tags=["hero"] alt="A flower in four rows of five. DDIM, Heun and DPM-Solver++ go from a blur to nearly the same crisp flower; DDPM goes to another." caption="From left to right more evaluations, from the same noise."
 model = imagegen.DiffusionModel.from_preset("flowers-64")
 # The preset has stops of its own, which we come to below.
 model.schedule = model.schedule.schedule
@@ -220,28 +218,37 @@ budgets = [4, 10, 20, 50, 100]
 def generate(name, evaluations):
     """Generate two flowers, from the same noise each time."""
     num_steps = evaluations // 2 if name == "Heun" else evaluations
-    return model.generate(2, num_steps=num_steps, sampler=samplers[name], seed=1)
+    return model.generate(
+        2, num_steps=num_steps, sampler=samplers[name], seed=1
+    )
 
 
 def show_sweep(sweep):
     """Show the second flower, a row for each sampler."""
-    titles = [f"{name.split('-')[0]}, {budget}" for name in sweep for budget in budgets]
+    titles = [
+        f"{name.split('-')[0]}, {budget}"
+        for name in sweep
+        for budget in budgets
+    ]
     flowers = [pictures[-1] for row in sweep.values() for pictures in row]
     imagegen.show(flowers, titles=titles, columns=len(budgets), scale=2)
 
 
-sweep = {name: [generate(name, budget) for budget in budgets] for name in samplers}
+sweep = {
+    name: [generate(name, budget) for budget in budgets] for name in samplers
+}
 show_sweep(sweep)
 
 # %% [markdown]
-# In each row, the evaluations grow from 4 to 100. The first three rows go to the same flower. Few steps
-# give a blur of it, and many the fine detail. DDPM goes elsewhere, and with few steps its pictures are a
-# blur, too.
+# In each row, the evaluations grow from 4 to 100. The first three rows arrive at the same flower. Few steps give
+# a blur of it, and many steps the fine detail. DDPM goes elsewhere, and with few steps its pictures are blurred
+# too.
 #
-# How far is each from the end of the road? We take 250 steps of DPM-Solver++ for the end. The
-# error is the root mean square difference of two pictures, in levels of 255.
+# How far is each from the end of the road? We take 250 steps of DPM-Solver++ as the end. The error is the root mean square difference of two pictures, in levels of 255.
 
 # %%
+from IPython.display import Markdown
+
 two_m = samplers["DPM-Solver++(2M)"]
 reference = model.generate(2, num_steps=250, sampler=two_m, seed=1)
 
@@ -251,13 +258,18 @@ def error(pictures):
     return np.sqrt(np.mean((pictures.astype("float32") - reference) ** 2))
 
 
-errors = {name: [error(pictures) for pictures in row] for name, row in sweep.items()}
+errors = {
+    name: [error(pictures) for pictures in row] for name, row in sweep.items()
+}
 others = error(np.roll(reference, 1, axis=0))
 
 
 def as_table(errors):
     """Format errors as a table with a column for each number of evaluations."""
-    head = ["| evaluations | " + " | ".join(map(str, budgets)) + " |", "|---" * 6 + "|"]
+    head = [
+        "| evaluations | " + " | ".join(map(str, budgets)) + " |",
+        "|---" * 6 + "|",
+    ]
     rows = [
         f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
         for name, row in errors.items()
@@ -280,8 +292,8 @@ assert errors["DDPM"][-1] > 0.75 * others
 # %% [markdown]
 # The three deterministic methods approach one limit. DDPM does not, and the number says nothing bad
 # about it. Its pictures are other flowers, not worse ones: with many steps it is about as far from the
-# reference as two different flowers are from each other. To judge it, one compares not single pictures but many with
-# many, as [kernel_inception_distance][imagegen.kernel_inception_distance] does.
+# reference as two different flowers are from each other. To judge it, compare many pictures with many, as
+# [kernel_inception_distance][imagegen.kernel_inception_distance] does.
 #
 # One thing is disappointing. At 10 evaluations, the clever methods are hardly better than DDIM:
 
@@ -297,17 +309,18 @@ assert errors["DPM-Solver++(2M)"][1] > 0.6 * errors["DDIM"][1]
 #
 # ## When to ask
 #
-# The times were spaced evenly. Let us look at where ten stops are in terms of $\lambda$, in which
-# DPM-Solver++ measures distance, and put ten others at even distances there. The package has a schedule
-# for that. It wraps another one, and changes only where sampling stops:
-
-# %%
-show_source(imagegen.EvenLogSNRSchedule.sampling_times)
+# The times were evenly spaced. Let us see where ten such stops are on the scale of $\lambda$, in which
+# DPM-Solver++ measures distance, and put ten others at even distances there. The package has a schedule for
+# that. It wraps another schedule, and changes only where sampling stops:
+#
+# ```source
+# imagegen.EvenLogSNRSchedule.sampling_times
+# ```
 
 # %%
 even_log_snr = imagegen.EvenLogSNRSchedule(model.schedule)
 
-# %% tags=["fold"] alt="The log signal-to-noise ratio against time, steep at both ends. Ten stops at even times leave wide gaps at the ends; ten at even ratios crowd there."
+# %% tags=["fold"] alt="The log signal-to-noise ratio against time, steep at both ends. Ten stops at even times leave wide gaps at the ends; ten at even ratios crowd there." caption="Where ten stops lie, for two ways to choose them."
 figure, axes = plt.subplots(figsize=(6.4, 3.4))
 fine = np.linspace(1, 0, 501, dtype="float32")
 
@@ -326,7 +339,9 @@ for spacing, label, color in (
     axes.plot(stops, log_snr(stops), "o", color=color, label=label)
     for ratio in log_snr(stops):
         axes.plot(
-            [-0.03, -0.06] if color == "tab:orange" else [1.03, 1.06], [ratio] * 2, color=color
+            [-0.03, -0.06] if color == "tab:orange" else [1.03, 1.06],
+            [ratio] * 2,
+            color=color,
         )
 axes.set(
     title="Ten stops between noise and picture",
@@ -338,39 +353,56 @@ axes.legend(loc="upper left", bbox_to_anchor=(0.05, 1))
 plt.show()
 
 # %% tags=["hide"]
-even_times, even_ratios = (s.sampling_times(10) for s in (model.schedule, even_log_snr))
-np.testing.assert_allclose(np.diff(log_snr(even_ratios)), np.ptp(log_snr(fine)) / 9, rtol=0.02)
+even_times, even_ratios = (
+    s.sampling_times(10) for s in (model.schedule, even_log_snr)
+)
+np.testing.assert_allclose(
+    np.diff(log_snr(even_ratios)), np.ptp(log_snr(fine)) / 9, rtol=0.02
+)
 first_share = np.diff(log_snr(even_times))[0] / np.ptp(log_snr(fine))
 assert 0.25 < first_share < 0.35
 
 # %% [markdown]
-# The marks at the sides show the two kinds of stops on the scale of $\lambda$. With even times, the very
-# first step covers three tenths of the whole way. A method that sees the bend of a path sees little of
-# it in so long a step.
+# The marks at the sides show both kinds of stops on the scale of $\lambda$. With even times, the very first step
+# covers three tenths of the whole way. In so long a step, a method sees little of the bend.
 #
 # Nothing has to be trained again, because the network knows all times. The same noise once more,
 # without DDPM:
 
-# %% alt="The flower in three rows of five, with even ratios. DPM-Solver++ has its final shape from 10 evaluations on; Heun begins with noise."
+# %% alt="The flower in three rows of five, with even ratios. DPM-Solver++ has its final shape from 10 evaluations on; Heun begins with noise." caption="The same noise again, with stops at even ratios."
 model.schedule = even_log_snr
 even_sweep = {
-    name: [generate(name, budget) for budget in budgets] for name in samplers if name != "DDPM"
+    name: [generate(name, budget) for budget in budgets]
+    for name in samplers
+    if name != "DDPM"
 }
 show_sweep(even_sweep)
 
-even_errors = {name: [error(pictures) for pictures in row] for name, row in even_sweep.items()}
+even_errors = {
+    name: [error(pictures) for pictures in row]
+    for name, row in even_sweep.items()
+}
 as_table(even_errors)
 
 # %% tags=["hide"]
 for name, row in even_errors.items():
-    assert all(even < before for even, before in zip(row[1:-1], errors[name][1:-1], strict=True))
+    assert all(
+        even < before
+        for even, before in zip(row[1:-1], errors[name][1:-1], strict=True)
+    )
 assert even_errors["DPM-Solver++(2M)"][1] < errors["DPM-Solver++(2M)"][1] / 2
 # DPM-Solver++(2M) at 10 evaluations is nearer than DDIM at 20, on either spacing.
-assert even_errors["DPM-Solver++(2M)"][1] < min(even_errors["DDIM"][2], errors["DDIM"][2])
+assert even_errors["DPM-Solver++(2M)"][1] < min(
+    even_errors["DDIM"][2], errors["DDIM"][2]
+)
 
-# %% tags=["fold"] alt="Error against evaluations, both on logarithmic axes, for even times and for even log signal-to-noise ratios. In the second panel the curves are lower from 10 evaluations on, and that of DPM-Solver++ falls fastest."
+# %% tags=["fold"] alt="Error against evaluations, both on logarithmic axes, for even times and for even log signal-to-noise ratios. In the second panel the curves are lower from 10 evaluations on, and that of DPM-Solver++ falls fastest." caption="How fast errors fall, for two ways to choose the stops."
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
-colors = {"DDIM": "tab:blue", "Heun": "tab:green", "DPM-Solver++(2M)": "tab:orange"}
+colors = {
+    "DDIM": "tab:blue",
+    "Heun": "tab:green",
+    "DPM-Solver++(2M)": "tab:orange",
+}
 for ax, title, rows in (
     (axes[0], "even times", errors),
     (axes[1], "even log signal-to-noise ratio", even_errors),
@@ -380,7 +412,9 @@ for ax, title, rows in (
     ax.set(title=title, xlabel="evaluations")
     ax.set_xticks(budgets, [str(budget) for budget in budgets])
     ax.minorticks_off()
-axes[0].set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
+axes[0].set_yticks(
+    [0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"]
+)
 axes[0].set(ylabel="error, levels of 255")
 axes[0].legend(loc="lower left")
 plt.show()
@@ -395,17 +429,17 @@ print(f"DDIM reaches that at about {matching:.0f} evaluations")
 assert matching > 20
 
 # %% [markdown]
-# Now memory pays. With ten evaluations, DPM-Solver++(2M) comes as near as DDIM with several times as
-# many. DDIM gains from better stops, too. Where the stops are matters as much as the method.
+# Now memory pays off. With ten evaluations, DPM-Solver++(2M) comes as near as DDIM with several times as many.
+# DDIM gains from better stops too. Where the stops are matters as much as the method.
 #
-# Heun's first picture is a warning. Its budget of four evaluations is two steps, and the first of them leads all the way from
-# noise to a clean picture. No method sees a bend in that. And the curves flatten below one level: the
-# reference is not exact either, and pictures are rounded to whole levels.
+# Heun's first picture is a warning. Four evaluations are two steps, and the first of them leads all the way from
+# noise to a clean picture. No method sees a bend in that. And the curves flatten below one level: the reference
+# isn't exact either, and pictures are rounded to whole levels.
 #
 # ## The order of a method
 #
-# How fast does the error fall when we take more steps? If twice the steps leave a half of it, the method
-# is of *first order*; if they leave a quarter, of *second order*. On logarithmic axes, the order is the
+# How fast does the error fall as we take more steps? If twice the steps leave half of it, the method is of
+# *first order*. If they leave a quarter, it is of *second order*. On logarithmic axes, the order is the
 # slope. To measure it we must know the exact end, not an estimate of it. For a single normal
 # distribution, the flow has a formula: noise $z$ moves to
 #
@@ -414,7 +448,7 @@ assert matching > 20
 #
 # We follow the flow half-way, to time 0.5, and compare.
 
-# %% tags=["fold"] alt="Error against steps on logarithmic axes: DDIM falls along a line of slope 1, Heun and DPM-Solver++ along lines of slope 2."
+# %% tags=["fold"] alt="Error against steps on logarithmic axes: DDIM falls along a line of slope 1, Heun and DPM-Solver++ along lines of slope 2." caption="Slopes of 1 and 2: the order of each method."
 mean, deviation = 0.4, 0.5
 gaussian = perfect_denoiser(schedule, [mean], deviation)
 starts = np.linspace(-2, 2, 40, dtype="float32")
@@ -422,7 +456,10 @@ starts = np.linspace(-2, 2, 40, dtype="float32")
 
 def exact(time):
     noise_rate, signal_rate = map(float, schedule(np.float32(time)))
-    return signal_rate * mean + np.hypot(signal_rate * deviation, noise_rate) * starts
+    return (
+        signal_rate * mean
+        + np.hypot(signal_rate * deviation, noise_rate) * starts
+    )
 
 
 step_counts = [16, 32, 64, 128]
@@ -439,14 +476,23 @@ for name in colors:
     ]
     halfway[name] = [np.abs(end - exact(0.5)).mean() for end in ends]
 orders = {
-    name: -np.polyfit(np.log(step_counts), np.log(row), 1)[0] for name, row in halfway.items()
+    name: -np.polyfit(np.log(step_counts), np.log(row), 1)[0]
+    for name, row in halfway.items()
 }
 figure, axes = plt.subplots(figsize=(5.2, 3.4))
 for name, color in colors.items():
     axes.loglog(
-        step_counts, halfway[name], "o-", color=color, label=f"{name}: slope {orders[name]:.2f}"
+        step_counts,
+        halfway[name],
+        "o-",
+        color=color,
+        label=f"{name}: slope {orders[name]:.2f}",
     )
-axes.set(title="The perfect denoiser of a normal distribution", xlabel="steps", ylabel="error")
+axes.set(
+    title="The perfect denoiser of a normal distribution",
+    xlabel="steps",
+    ylabel="error",
+)
 axes.set_xticks(step_counts, [str(count) for count in step_counts])
 axes.minorticks_off()
 axes.legend()
@@ -458,15 +504,15 @@ assert orders["Heun"] > 1.8
 assert orders["DPM-Solver++(2M)"] > 1.8
 
 # %% [markdown]
-# DDIM is of order 1, the two others of order 2. Heun asks twice a step, so read its curve
-# twice as far to the right when evaluations count. The order says how the error falls in the end, once steps are
-# short. At ten steps we are not there, and that is why the pictures above did not simply follow it. DDPM
-# is missing: its walks have no exact end to compare with.
+# DDIM is of order 1, and the two others are of order 2. Heun asks twice per step, so when evaluations count, read
+# its curve twice as far to the right. The order says how the error falls once steps are short. At ten steps they
+# aren't yet, which is why the pictures above didn't simply follow it. DDPM is missing: its walks have no exact end
+# to compare with.
 #
 # ## How to choose
 #
-# A difference of five levels is hard to see. What is the smallest number of evaluations, of those that we
-# have tried, that comes so near to the limit?
+# A difference of five levels is hard to see. What is the smallest number of evaluations, among those that we
+# tried, that comes so near the limit?
 
 
 # %%
@@ -478,29 +524,52 @@ def enough(row):
     return f"over {budgets[-1]}"
 
 
-rows = ["| sampler | order | a step asks | even times | even ratios |", "|---|---|---|---|---|"]
+rows = [
+    "| sampler | order | a step asks | even times | even ratios |",
+    "|---|---|---|---|---|",
+]
 for name in colors:
     asks = "twice" if name == "Heun" else "once"
-    row = (f"{orders[name]:.1f}", asks, enough(errors[name]), enough(even_errors[name]))
+    row = (
+        f"{orders[name]:.1f}",
+        asks,
+        enough(errors[name]),
+        enough(even_errors[name]),
+    )
     rows.append(f"| {name} | {' | '.join(row)} |")
 rows.append("| DDPM | | once | ends elsewhere | |")
 Markdown("\n".join(rows))
 
 # %% tags=["hide"]
 assert enough(even_errors["DPM-Solver++(2M)"]) in ("10", "20")
-assert int(enough(even_errors["DPM-Solver++(2M)"])) < int(enough(even_errors["DDIM"]))
+assert int(enough(even_errors["DPM-Solver++(2M)"])) < int(
+    enough(even_errors["DDIM"])
+)
 
 # %% [markdown]
-# - **In a hurry**: DPM-Solver++(2M) with 10 to 20 steps, at even log signal-to-noise ratios.
-# - **To edit a picture, or to walk between two**: a deterministic sampler, whose path can be walked
-#   both ways.
-# - **To be near the exact flow**, as for a reference: Heun or DPM-Solver++(2M), with many steps.
+# - **In a hurry**: DPM-Solver++(2M) with 10 to 20 steps, at even log signal-to-noise ratios. A model of your own does
+#   that after `model.schedule = imagegen.EvenLogSNRSchedule(model.schedule)`, with
+#   `model.generate(8, num_steps=15, sampler=imagegen.DPMSolver2M())`.
+# - **To edit a picture, or to walk between two**: a deterministic sampler, whose path can be walked both ways.
+# - **To get near the exact flow**, as for a reference: Heun or DPM-Solver++(2M), with many steps.
 # - **To read and to learn from**: DDIM, whose step is three lines.
-# - **DDPM**, where time is no matter. New noise washes out errors that were made on the way, and so papers
-#   often find its pictures the best, after hundreds of steps or a thousand.
+# - **When time doesn't matter**: DDPM. New noise washes out errors that were made on the way, and so papers often
+#   find its pictures the best, after hundreds of steps or a thousand.
 #
-# These are measurements of one small model. Another one may rank them differently, and you now know
-# how to find out.
+# These are measurements of one small model. Another may rank them differently, and now you know how to find out.
+#
+# In [the diffusion lab](../explore/diffusion_lab.md) all of this is under your hand, on points in the
+# plane:
+#
+# - [Two spots](../explore/diffusion_lab.md?lab.points=spots&lab.answer=exact&lab.sampler=ddim&lab.stops=even&lab.steps=100&lab.at=1)
+#   with DDIM, whose paths are smooth, and
+#   [the same with DDPM](../explore/diffusion_lab.md?lab.points=spots&lab.answer=exact&lab.sampler=ddpm&lab.stops=even&lab.steps=100&lab.at=1).
+# - [DDIM with half of its noise new](../explore/diffusion_lab.md?lab.answer=exact&lab.sampler=ddim&lab.eta=0.5&lab.steps=50&lab.at=1).
+# - The error against evaluations,
+#   [at even times](../explore/diffusion_lab.md?lab.answer=exact&lab.stops=even&lab.chart=1&lab.at=1) and
+#   [at even log signal-to-noise ratios](../explore/diffusion_lab.md?lab.answer=exact&lab.chart=1&lab.at=1).
+# - [Heun in two steps](../explore/diffusion_lab.md?lab.answer=exact&lab.sampler=heun&lab.steps=2&lab.at=1),
+#   which is too few.
 #
 # ## What we have learnt
 #
@@ -512,13 +581,88 @@ assert int(enough(even_errors["DPM-Solver++(2M)"])) < int(enough(even_errors["DD
 # - The order is a slope, and it is measured where the exact answer is known.
 # - Where the stops are matters as much as how many there are.
 #
-# ## To try
+# ## Exercises
 #
-# - Write a sampler of your own: a frozen dataclass that derives from [Sampler][imagegen.Sampler] and has a
-#   `step`. Try to take the clean estimate of the step *before* in DDIM. What happens to the slope?
-# - Try stops that follow [EDMSchedule][imagegen.EDMSchedule], in place of even ratios.
-# - Generate with `DDIM(eta=0.5)`. Is it nearer to DDIM or to DDPM?
-#
-# Next: [Editing pictures](editing_pictures.py), where the walk starts half-way, at a picture of one's
-# own. In the reference: [DDIM][imagegen.DDIM], [DDPM][imagegen.DDPM], [Euler][imagegen.Euler],
-# [Heun][imagegen.Heun], [DPMSolver2M][imagegen.DPMSolver2M] and [Schedule][imagegen.Schedule].
+# **1.** Write a sampler of your own: DDIM that follows the clean estimate of the step *before*, if there is one.
+# What happens to the order?
+
+# %% tags=["solution"]
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Late(imagegen.Sampler):
+    """DDIM that is one step late."""
+
+    def init(self, noisy, seed):
+        return (ops.full_like(noisy, np.nan),)
+
+    def step(self, denoise, noisy, now, after, state):
+        clean = denoise(noisy, now.time)
+        believed = ops.where(ops.isnan(state[0]), clean, state[0])
+        noise = (noisy - now.signal_rate * believed) / now.noise_rate
+        return (
+            after.signal_rate * believed + after.noise_rate * noise,
+            clean,
+            (clean,),
+        )
+
+
+late = []
+for num_steps in step_counts:
+    half_way = even_stops(num_steps)[: num_steps // 2 + 1]
+    end = walk(Late(), gaussian, exact(1).astype("float32"), half_way)[-1]
+    late.append(np.abs(end - exact(0.5)).mean())
+    print(
+        f"{num_steps:3} steps: DDIM {halfway['DDIM'][len(late) - 1]:.4f}, one "
+        f"late {late[-1]:.4f}"
+    )
+slope = -np.polyfit(np.log(step_counts), np.log(late), 1)[0]
+print(f"slope {slope:.2f}")
+
+# %% [markdown] tags=["solution"]
+# It is still of first order, with an error several times as large: old directions cost accuracy, and not the
+# order. DPM-Solver++ turns the same memory into a gain, because it extends the change instead of ignoring it.
+
+# %% tags=["hide", "solution"]
+assert 0.7 < slope < 1.3
+assert late[-1] > 1.5 * halfway["DDIM"][-1]
+
+# %% [markdown]
+# **2.** Generate with `DDIM(eta=0.5)` and 50 steps. Is it nearer to DDIM or to DDPM?
+
+# %% tags=["solution"]
+between = model.generate(
+    2, num_steps=50, sampler=imagegen.DDIM(eta=0.5), seed=1
+).astype("float32")
+for name in ("DDIM", "DDPM"):
+    apart = np.sqrt(np.mean((between - sweep[name][budgets.index(50)]) ** 2))
+    print(f"{apart:.0f} levels from {name}")
+
+# %% [markdown] tags=["solution"]
+# About as far from one as from the other, and nearer to both than they are to each other.
+
+# %% [markdown]
+# **3.** How many walks change sides? Start a thousand walks of DDPM from noise below 0, and count those that
+# end near 1. Do the same from the point -2.
+
+# %% tags=["solution"]
+for name, start in {
+    "below 0": -np.abs(many[:1000]),
+    "at -2": np.full(1000, -2.0),
+}.items():
+    arrived = walk(
+        imagegen.DDPM(), denoise, start.astype("float32"), even_stops(100)
+    )[-1]
+    print(f"from {name}: {np.mean(arrived > 0):.0%} end near 1")
+
+# %% [markdown] tags=["solution"]
+# With so many steps of new noise, hardly anything is left of the start.
+
+# %% tags=["hide", "solution"]
+assert 0.3 < np.mean(arrived > 0) < 0.6
+
+# %% [markdown]
+# Next: [How good is it?](how_good_is_it.py), where pictures are measured, and not only steps. In the reference:
+# [DDIM][imagegen.DDIM], [DDPM][imagegen.DDPM], [Euler][imagegen.Euler], [Heun][imagegen.Heun],
+# [DPMSolver2M][imagegen.DPMSolver2M] and [Schedule][imagegen.Schedule].

@@ -1,15 +1,16 @@
-# %% [markdown]
+# %% [markdown] needs=["text_to_image", "latent_diffusion"]
 # # Stable Diffusion 3
 #
 # The models of this course fit into a small file and know flowers. Stable Diffusion 3 has three billion
-# weights and has seen much of what there is. It is built from the parts that we know: text encoders, a
-# network that denoises, an autoencoder. In this chapter we use it, and take it apart. At its end you can
+# weights and has seen much of what there is. It is built from parts that you know: text encoders, a network
+# that denoises, an autoencoder. In this chapter we use it, and take it apart.
 #
-# - paint what a prompt says, and keep out what a negative prompt says,
-# - say what each part does, and which tensors go from one to the next,
-# - choose a number of steps,
-# - write prompts, and measure what each part of a prompt changes,
-# - walk from one prompt to another.
+# !!! abstract "What you will learn"
+#     - How to paint what a prompt says, and keep out what a negative prompt says.
+#     - What each part does, and which tensors go from one to the next.
+#     - How to choose a number of steps.
+#     - How to write prompts, and measure what each part of a prompt changes.
+#     - How to walk from one prompt to another.
 
 # %%
 import os
@@ -24,44 +25,85 @@ import numpy as np
 preset = os.environ.get("IMAGEGEN_SD3")
 model = sd3.load(preset, image_size=512) if preset else sd3.tiny()
 weights = model.backbone.count_params()
-print(f"This page was made with {preset or 'a tiny model of random weights'}: {weights:,} weights.")
+print(
+    f"This page was made with {preset or 'a tiny model of random weights'}: "
+    f"{weights:,} weights."
+)
 
 # %% [markdown]
 # The real weights are behind a licence and need a large GPU. A machine that has neither runs this page
 # with `sd3.tiny()`, which has every part of the real model and goes through the same code, but has
-# learned nothing: **its pictures would be noise, so the page shows none of them**, and says what the
-# picture would be. What it shows is what the numbers mean. To have the pictures, accept the licence on
-# Kaggle, set `KAGGLE_USERNAME` and `KAGGLE_KEY`, and run the page with
-# `IMAGEGEN_SD3=stable_diffusion_3_medium`.
-
+# learned nothing. Its pictures would be noise, so the page shows none of them.
+#
+# So that there is something to see, each experiment is done twice: with Stable Diffusion 3, and by the same call
+# with a trained model of ours. `flowers-128` of [Latent diffusion](latent_diffusion.py#photographs) has the same
+# parts, and less than a hundredth of the weights. It has read the names and colours of flowers, and nothing of
+# astronauts.
 
 # %%
-def look(images, what):
-    """Show pictures of trained weights; of random ones, say what they would be."""
+painter = imagegen.LatentDiffusion.from_preset("flowers-128")
+
+
+def look(images):
+    """Show pictures of trained weights. Those of random ones would be noise."""
     if preset:
         imagegen.show(images)
-    else:
-        count, height, width, _ = images.shape
-        print(f"{count} x {height} x {width} pixels. Trained weights would show {what}.")
 
 
 # %% [markdown]
+# ??? info "What only the real weights show"
+#     The elephant. To see it, install the package with its extra `sd3`, by `pip install ".[sd3]"` in a copy of the
+#     repository. Accept the licence on Kaggle, set `KAGGLE_USERNAME` and `KAGGLE_KEY`, and run this page on a
+#     machine with a large GPU:
+#
+#     ```bash
+#     IMAGEGEN_SD3=stable_diffusion_3_medium python docs/_machinery/execute.py stable_diffusion_3
+#     ```
+#
+#     | experiment | what to look for |
+#     |---|---|
+#     | the first prompt | an astronaut on a folded elephant, in a street |
+#     | the negative prompt | the same scene, with hardly any blue |
+#     | five numbers of steps | something soft, with double tusks, after 5; a finished picture from 20 on |
+#     | the walk | a dog that grows tentacles, frame by frame, in a field that stays |
+#
 # ## A first picture
 
 # %%
 prompt = "A NASA astronaut riding an origami elephant in New York City"
-images = model.generate(prompt, seed=0)
-look(images, "an astronaut on a folded elephant, in a street")
+look(model.generate(prompt, seed=0))
+
+# %% alt="Six pictures of roses, pink, red and cream, each on a dark background." caption="Six pictures of one prompt by the small model, from six noises."
+roses = painter.generate(["a photo of a rose"] * 6, seed=0)
+imagegen.show(roses, columns=3, scale=2)
 
 # %% [markdown]
-# Nobody has ever drawn that. The model has seen astronauts, origami, elephants and streets, and
-# combines them. A *negative prompt* says what the picture should not show:
+# Nobody had ever drawn the astronaut. Stable Diffusion 3 has seen astronauts, origami, elephants and streets,
+# and combines them. A *negative prompt* says what the picture should not show:
 
 # %%
-images = model.generate(prompt, negative_prompts="blue color", seed=0)
-look(images, "the same astronaut, and hardly any blue")
+look(model.generate(prompt, negative_prompts="blue color", seed=0))
+
+# %% alt="Two rows of six flowers. Where the roses were pink or red, those of the first row are yellow, and those of the second white or pale green." caption="The same prompt and noise, without pink in the first row and without red in the second."
+without = [
+    painter.generate(
+        ["a photo of a rose"] * 6, negative_prompts=unwanted, seed=0
+    )
+    for unwanted in ("a pink flower", "a red rose")
+]
+imagegen.show(np.concatenate(without), columns=6)
+
+# %% tags=["hide"]
+redness = [
+    np.float32(pictures[..., 0]).mean() - pictures[..., 1].mean()
+    for pictures in (roses, *without)
+]
+assert redness[0] > max(redness[1:])
 
 # %% [markdown]
+# The noise is that of the roses above, and so are the places of the petals. What they have lost is the colour that
+# the second prompt names.
+#
 # The formula is that of [Text to image from scratch](text_to_image.py). The network looks twice, once
 # under each prompt, and sampling moves on from the second estimate through the first, here with
 # the scale $w = 7$:
@@ -77,15 +119,66 @@ look(images, "the same astronaut, and hardly any blue")
 
 # %%
 counts = (5, 10, 15, 20, 25)
-images = np.concatenate([model.generate(prompt, num_steps=count, seed=0) for count in counts])
-look(images, "a sketch after 5 steps and a finished picture after 20")
+pictures = [model.generate(prompt, num_steps=count, seed=0) for count in counts]
+look(np.concatenate(pictures))
+
+# %% alt="Three flowers in five columns, for 5 to 25 steps. At 5 steps they are soft, at 10 petals have edges, and from 15 on little changes." caption="The small model, with DDIM, which for a straight path is Euler's method. Each row begins with one noise."
+asked = ["a photo of a sunflower", "a pink hibiscus", "a purple passion flower"]
+drafts = [
+    painter.generate(asked, num_steps=count, sampler=imagegen.DDIM(), seed=0)
+    for count in counts
+]
+imagegen.show(
+    np.stack(drafts, axis=1).reshape(-1, 128, 128, 3),
+    columns=5,
+    titles=[f"{count} steps" for count in counts] * 3,
+)
+
+# %% tags=["hide"]
+ends = [np.abs(np.float32(pictures) - drafts[-1]).mean() for pictures in drafts]
+assert ends == sorted(ends, reverse=True)
 
 # %% [markdown]
-# With few steps, pictures are soft, and they have faults: two pairs of tusks, a leg too many.
+# With few steps, pictures are soft. Those of a large model have faults, too: two pairs of tusks, a leg too many.
 # Where a tusk goes is decided in the first steps, at high noise. A step there that is too long lands
 # between two possibilities, a tusk here and a tusk there, and later steps make both of them sharp.
 #
-# That is why the steps are not even. Stable Diffusion 3 is a *rectified flow*. A noisy sample lies on the
+# ### The same five numbers in KerasHub
+#
+# The [book](sources.md) asks KerasHub's own task for these five pictures, one after another. `model.task` is
+# that task, so we can do the same. What comes out is all black in four of five:
+
+# %%
+for count, ours in zip(counts, pictures, strict=True):
+    theirs = model.task.generate(prompt, num_steps=count, seed=0)
+    print(
+        f"{count:2} steps: mean level {theirs.mean():5.1f} by KerasHub, "
+        f"{ours.mean():5.1f} by us"
+    )
+
+# %% [markdown]
+# The task compiles its program at the first call, and with it the noise levels of five steps. Asked for ten, it
+# finds no levels from the sixth step on. The result isn't a number, and a byte makes 0 of that, which is black.
+# This was seen with KerasHub 0.32.0. In our loop the levels are an argument of the program, so every number paints,
+# in every order. If you use the task itself, forget its program before each call:
+
+# %%
+model.task.generate_function = None
+again = model.task.generate(prompt, num_steps=25, seed=0)
+print(f"25 steps: mean level {again.mean():.1f}")
+
+# %% tags=["hide"]
+backwards = [
+    model.generate(prompt, num_steps=count, seed=0)
+    for count in reversed(counts)
+]
+np.testing.assert_array_equal(backwards[::-1], pictures)
+assert again.mean() > 50
+
+# %% [markdown]
+# ### Why steps are not even
+#
+# Since the first steps matter most, Stable Diffusion 3 makes them short. It is a *rectified flow*. A noisy sample lies on the
 # straight line from the clean one to the noise,
 #
 # $$x_t = (1 - n_t)\, x_0 + n_t\, \epsilon, \qquad n_t = \frac{a t}{1 + (a - 1)\, t},$$
@@ -93,15 +186,22 @@ look(images, "a sketch after 5 steps and a finished picture after 20")
 # and the *shift* $a = 3$ lets the noise rate $n_t$ fall slowly at first. The larger the picture, the more of
 # it shows through the same noise, and so the larger the shift.
 
-# %% tags=["fold"] alt="Two panels of noise rate against the share of steps taken, for 5, 10 and 25 steps. Without the shift the rate falls along a straight line. With it the rate stays high for long and falls steeply at the end."
+# %% tags=["fold"] alt="Two panels of noise rate against the share of steps taken, for 5, 10 and 25 steps. Without the shift the rate falls along a straight line. With it the rate stays high for long and falls steeply at the end." caption="With the shift, most steps are taken at high noise."
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.9), sharey=True)
-schedules = {"no shift": imagegen.FlowSchedule(), "Stable Diffusion 3": model.schedule}
+schedules = {
+    "no shift": imagegen.FlowSchedule(),
+    "Stable Diffusion 3": model.schedule,
+}
 noisiest = {}
 for ax, (title, schedule) in zip(axes, schedules.items(), strict=True):
     for count, marker in ((5, "o"), (10, "s"), (25, ".")):
         rates = imagegen.samplers.levels(schedule, count)[: count + 1, 1]
         ax.plot(
-            np.linspace(0, 1, count + 1), rates, f"{marker}-", linewidth=1, label=f"{count} steps"
+            np.linspace(0, 1, count + 1),
+            rates,
+            f"{marker}-",
+            linewidth=1,
+            label=f"{count} steps",
         )
     noisiest[title] = int((rates > 0.5).sum())
     ax.set(title=title, xlabel="share of the steps that are taken")
@@ -115,10 +215,10 @@ print(f"of 25 steps, begin with more noise than signal: {noisiest}")
 assert noisiest == {"no shift": 13, "Stable Diffusion 3": 19}
 
 # %% [markdown]
-# How near does a number of steps come to the limit of very many? That can be measured with any weights.
-# We compare latents, which are what sampling works on, with those of 400 steps.
+# How near does a number of steps come to the limit of very many? We can measure that with any weights. We
+# compare latents, which are what sampling works on, with those of 400 steps.
 
-# %% tags=["fold"] alt="Log-log plot of the distance to the limit against 5, 10, 20 and 40 steps. The line falls, about as steeply as a dashed line of one over the number of steps."
+# %% tags=["fold"] alt="Log-log plot of the distance to the limit against 5, 10, 20 and 40 steps. The line falls, about as steeply as a dashed line of one over the number of steps." caption="Twice the steps, half the distance."
 limit = model.sample(prompt, num_steps=400, seed=0)
 counts = np.array([5, 10, 20, 40])
 distances = [
@@ -128,7 +228,13 @@ distances = [
 ]
 figure, ax = plt.subplots(figsize=(6.4, 2.9))
 ax.loglog(counts, distances, "o-", label="Euler's method")
-ax.loglog(counts, distances[0] * counts[0] / counts, "--", color="gray", label="1 / steps")
+ax.loglog(
+    counts,
+    distances[0] * counts[0] / counts,
+    "--",
+    color="gray",
+    label="1 / steps",
+)
 ax.set(xlabel="steps", ylabel="distance to the limit, relative")
 ax.set_xticks(counts, counts.astype(str))
 ax.set_yticks(distances, [f"{distance:.2f}" for distance in distances])
@@ -142,7 +248,7 @@ assert (ratios > 0.35).all()
 assert (ratios < 0.75).all()
 
 # %% [markdown]
-# The model's own sampler is Euler's method. Twice the steps bring its result about twice as near.
+# The model's own sampler is Euler's method. Twice as many steps bring its result about twice as near.
 # [Samplers](samplers.py) explains why, and which methods come nearer.
 #
 # ## Taken apart
@@ -172,27 +278,75 @@ assert pooled.shape == negative[1].shape == (1, 2048 if preset else 24)
 # Third, the autoencoder's decoder turns latents into a picture.
 
 # %%
-sampling = {"negative_prompts": negative, "guidance_scale": 7.0, "num_steps": 28, "seed": 0}
+sampling = {
+    "negative_prompts": negative,
+    "guidance_scale": 7.0,
+    "num_steps": 28,
+    "seed": 0,
+}
 latents = model.sample(positive, **sampling)
 images = model.to_images(latents)
 print("latents", latents.shape, "pictures", images.shape, images.dtype)
 
 # %% tags=["hide"]
-assert latents.shape[1:] == (model.image_shape[0] // 8, model.image_shape[1] // 8, 16)
-whole = model.generate(prompt, negative_prompts="blue color", num_steps=28, seed=0)
+assert latents.shape[1:] == (
+    model.image_shape[0] // 8,
+    model.image_shape[1] // 8,
+    16,
+)
+whole = model.generate(
+    prompt, negative_prompts="blue color", num_steps=28, seed=0
+)
 np.testing.assert_array_equal(images, whole)
 
 # %% [markdown]
-# That is exactly what `generate` paints. In between, there is one step after the other, and we can
-# watch. The network predicts a *velocity* $v$, the direction from the clean latents to the noise. The
+# That is exactly what `generate` paints. Here are the same three parts as KerasHub has them, the listing that the
+# book takes apart. `decode_step` gives numbers from -1 to 1, and $(x + 1) / 2$ brings them to between 0 and 1:
+
+# %%
+backbone, tokens = model.backbone, model.task.preprocessor.generate_preprocess
+embeddings = backbone.encode_text_step(tokens([prompt]), tokens(["blue color"]))
+backbone.configure_scheduler(28)
+state = imagegen.samplers.initial_noise(1, model.sample_shape, 0)
+for step in range(28):
+    state = backbone.denoise_step(state, embeddings, step, 28, 7.0)
+decoded = np.float32(backbone.decode_step(state))
+theirs = (255 * np.clip((decoded + 1) / 2, 0, 1)).round()
+print(
+    "KerasHub and we differ by",
+    int(np.abs(theirs - images).max()),
+    "of 255 levels at most",
+)
+
+# %% tags=["hide"]
+assert np.abs(theirs - images).max() <= 2
+
+# %% [markdown]
+# What ours adds is the seed, a program that is compiled as a whole, and [to_uint8][imagegen.to_uint8] in the place
+# of the last two lines.
+#
+# In between, there is one step after another, and we can watch:
+
+# %% alt="A sunflower in two rows of six: latents that clear up from noise, decoded, and the clean estimate, which begins as a yellow blur and becomes a flower." caption="The small model after 1, 5, 9, 13, 20 and 28 steps. Above, what is there; below, the picture that the network sees in it."
+on_the_way = painter.generate_steps(
+    ["a photo of a sunflower"], num_steps=28, seed=3
+)
+noisy, clean = (np.concatenate(part) for part in zip(*on_the_way, strict=True))
+some = [0, 4, 8, 12, 19, 27]
+imagegen.show(np.concatenate([noisy[some], clean[some]]), columns=6)
+
+# %% [markdown]
+# Stable Diffusion 3's network predicts a *velocity* $v$, the direction from the clean latents to the noise. The
 # clean estimate follows from it, in one line:
 #
 # $$\hat x = x_t - n_t\, v(x_t, t)$$
 
-# %% tags=["fold"] alt="Two panels against the noise rate. Left: how far the clean estimate is from the final latents, falling to zero. Right: the lengths of the noisy latents and of the estimate."
+# %% tags=["fold"] alt="Two panels against the noise rate. Left: how far the clean estimate is from the final latents, falling to zero. Right: the lengths of the noisy latents and of the estimate." caption="The clean estimate settles at the end."
 steps = list(model.sample_steps(positive, **sampling))
 rates = imagegen.samplers.levels(model.schedule, 28)[:29, 1]
-noisy, clean = (np.stack(part)[:, 0].reshape(28, -1) for part in zip(*steps, strict=True))
+noisy, clean = (
+    np.stack(part)[:, 0].reshape(28, -1) for part in zip(*steps, strict=True)
+)
 
 
 def length(rows):
@@ -201,10 +355,21 @@ def length(rows):
 
 
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.9))
-axes[0].plot(rates[:-1], length(clean - clean[-1]) / length(clean[-1:]), "o-", markersize=3)
-axes[0].set(title="clean estimate: how far from the end", ylabel="relative distance")
-axes[1].plot(rates[1:], length(noisy), "o-", markersize=3, label="noisy latents")
-axes[1].plot(rates[:-1], length(clean), "s-", markersize=3, label="clean estimate")
+axes[0].plot(
+    rates[:-1],
+    length(clean - clean[-1]) / length(clean[-1:]),
+    "o-",
+    markersize=3,
+)
+axes[0].set(
+    title="clean estimate: how far from the end", ylabel="relative distance"
+)
+axes[1].plot(
+    rates[1:], length(noisy), "o-", markersize=3, label="noisy latents"
+)
+axes[1].plot(
+    rates[:-1], length(clean), "s-", markersize=3, label="clean estimate"
+)
 axes[1].set(title="length, per number", ylim=0)
 axes[1].legend()
 for ax in axes:
@@ -225,7 +390,7 @@ np.testing.assert_allclose(noisy[-1], clean[-1], atol=1e-5)
 # ## What to write
 #
 # A prompt for such a model often names four things: the **subject**, the **medium**, the **style**
-# and the **light**. What does each of them move? We build a prompt from four groups of words, exchange one
+# and the **light**. What does each of them change? We build a prompt from four groups of words, exchange one
 # group at a time, and compare the embeddings, place by place.
 
 # %%
@@ -238,14 +403,22 @@ for number, other in enumerate(others):
     exchanged = [*groups[:number], other, *groups[number + 1 :]]
     changed.append(model.encode_prompts(", ".join(exchanged)))
 
-# %% tags=["fold"] alt="Left: a map of four word groups by token place; a group changes nothing before the place where it stands, and everything after it. Right: bars of how much each group changes the pooled vector."
-moved = np.array([np.linalg.norm(other[0] - sequence[0], axis=1) for (other, _) in changed])
+# %% tags=["fold"] alt="Left: a map of four word groups by token place; a group changes nothing before the place where it stands, and everything after it. Right: bars of how much each group changes the pooled vector." caption="What each group of words changes, and where."
+moved = np.array(
+    [np.linalg.norm(other[0] - sequence[0], axis=1) for (other, _) in changed]
+)
 sizes = np.linalg.norm(sequence[0], axis=1)
 num_read = int((sizes > 0).sum())
 shares = moved[:, :num_read] / sizes[:num_read]
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.6), width_ratios=(3, 1))
-picture = axes[0].imshow(shares, aspect="auto", cmap="magma", interpolation="nearest")
-axes[0].set(xlabel="place of the token", yticks=range(4), title="change of each vector, relative")
+picture = axes[0].imshow(
+    shares, aspect="auto", cmap="magma", interpolation="nearest"
+)
+axes[0].set(
+    xlabel="place of the token",
+    yticks=range(4),
+    title="change of each vector, relative",
+)
 axes[0].set_yticklabels(names)
 figure.colorbar(picture, ax=axes[0])
 changes = np.array([np.linalg.norm(other - pooled) for (_, other) in changed])
@@ -267,18 +440,40 @@ assert (changes > 0.01).all()
 
 # %% [markdown]
 # CLIP reads from left to right. A group of words changes the vectors from its own place on, and none
-# before: the upper right of the map is filled, the lower left is black. So every later word is read in
-# the light of the subject, and the subject is read without the rest. The pooled vector is taken at the
+# before: the upper right of the map is filled, the lower left is black. So every later word is read in the
+# light of the subject, and the subject is read without the rest. The pooled vector is taken at the
 # end of the prompt, where all has been read. Hence the advice to **put what matters most in front**.
+# Words of quality, such as "highly detailed", are a style like any other: a model paints what pictures looked like
+# that had such words beside them.
 # More than 75 tokens are not read at all, and the package warns of that.
 #
 # ## Why `slerp`
 #
-# Embeddings can be mixed. Between two prompts lie others that nobody has words for. But which way leads
+# You can mix embeddings. Between two prompts lie others that nobody has words for. But which way leads
 # there? The straight line, `lerp`, cuts through the inside of the sphere on which embeddings lie. In
 # the middle it is shorter than both ends, by the cosine of half the angle between them. The great circle,
-# [slerp][imagegen.slerp], keeps the length. Here are the embeddings of two prompts, and the noise of two
-# seeds, on both ways:
+# [slerp][imagegen.slerp], keeps the length:
+
+# %% tags=["fold"] alt="A quarter of a circle between two arrows at a right angle. Nine points lie evenly on the arc, and nine on the chord below it. Half-way, the arc is at length 1 and the chord at 0.71." caption="The arc is the way of slerp, the chord that of lerp. Both take eight even steps in time; seen from the centre, those on the chord aren't even."
+figure, ax = plt.subplots(figsize=(3.6, 3.2))
+ends = np.eye(2)
+for interpolation, color in ((imagegen.slerp, "C0"), (imagegen.lerp, "C1")):
+    line = imagegen.walk(ends, 65, interpolation=interpolation)
+    ax.plot(*line.T, color=color, label=interpolation.__name__)
+    ax.plot(*line[::8].T, "o", color=color, markersize=4)
+    middle = np.linalg.norm(line[32])
+    ax.annotate(f"{middle:.2f}", line[32] + 0.03, color=color)
+for end in ends:
+    ax.annotate(
+        "", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": "gray"}
+    )
+ax.set(aspect="equal", xlim=(0, 1.15), ylim=(0, 1.15), xticks=[], yticks=[])
+ax.spines[:].set_visible(False)
+ax.legend(loc="lower left", bbox_to_anchor=(0.05, 0.05))
+plt.show()
+
+# %% [markdown]
+# Here are the embeddings of two prompts, and the noise of two seeds, on both ways:
 
 # %%
 prompts = [
@@ -288,22 +483,28 @@ prompts = [
 sequences, pooled = model.encode_prompts(prompts)
 noises = imagegen.samplers.initial_noise(2, model.sample_shape, 0)
 
-# %% tags=["fold"] alt="Three panels of length along the way from 0 to 1, for sequences, pooled vectors and noise. Slerp stays level; lerp sags, most of all for noise, to about 0.7."
+# %% tags=["fold"] alt="Three panels of length along the way from 0 to 1, for sequences, pooled vectors and noise. Slerp stays level; lerp sags, most of all for noise, to about 0.7." caption="Slerp keeps lengths, lerp doesn't."
 figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.7), sharey=True)
 way = np.linspace(0, 1, 41)
 sags, angles = {}, {}
 for ax, (title, ends) in zip(
-    axes, {"sequence": sequences, "pooled": pooled, "noise": noises}.items(), strict=True
+    axes,
+    {"sequence": sequences, "pooled": pooled, "noise": noises}.items(),
+    strict=True,
 ):
     first, second = ends.reshape(2, -1).astype("float64")
     cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
     angles[title] = np.degrees(np.arccos(cosine))
     for interpolation, style in ((imagegen.slerp, "-"), (imagegen.lerp, "--")):
-        path = imagegen.walk(ends, 41, interpolation=interpolation).reshape(41, -1)
+        path = imagegen.walk(ends, 41, interpolation=interpolation).reshape(
+            41, -1
+        )
         lengths = np.linalg.norm(path, axis=1) / np.linalg.norm(first)
         ax.plot(way, lengths, style, label=interpolation.__name__)
     sags[title] = lengths[20] / (1 + lengths[-1]) * 2
-    ax.set(title=f"{title}, {angles[title]:.0f}°", xlabel="way", ylim=(0.6, 1.1))
+    ax.set(
+        title=f"{title}, {angles[title]:.0f}°", xlabel="way", ylim=(0.6, 1.1)
+    )
 axes[0].set(ylabel="length, relative to the start")
 axes[0].legend(loc="lower left")
 plt.show()
@@ -311,13 +512,15 @@ plt.show()
 # %% tags=["hide"]
 for title, sag in sags.items():
     # The cosine of half the angle, for ends of about equal length.
-    np.testing.assert_allclose(sag, np.cos(np.radians(angles[title]) / 2), atol=0.03)
+    np.testing.assert_allclose(
+        sag, np.cos(np.radians(angles[title]) / 2), atol=0.03
+    )
 assert 85 < angles["noise"] < 95
 
 # %% [markdown]
-# The angle between the ends is above each panel. Two noises are at a right angle, as all random vectors
-# of many dimensions are, and half-way the straight line has lost 30 % of the noise: a sample that no
-# sampler expects. For embeddings it loses less, because two prompts have much in common.
+# The angle between the ends is above each panel. Two noises are at a right angle, as random vectors of many
+# dimensions nearly always are. Half-way, the straight line has lost 30% of the noise, and that is no sample that
+# a sampler expects. For embeddings it loses less, because two prompts have much in common.
 #
 # ## A walk
 #
@@ -327,25 +530,51 @@ assert 85 < angles["noise"] < 95
 # %%
 options = {"guidance_scale": 7.0, "num_steps": 28, "seed": 0}
 frames = imagegen.prompt_walk(model, prompts, 9, between=(0.5, 0.6), **options)
-look(frames, "a dog that grows tentacles, frame by frame, in an unchanging field")
+look(frames)
+
+# %% alt="Two rows of nine flowers. In the first a sunflower turns into a passion flower; in the second its petals darken little by little." caption="The small model: from a sunflower to a passion flower in the first row, and the tenth of that way from 0.5 to 0.6 in the second."
+flowers = ["a photo of a sunflower", "a photo of a passion flower"]
+ways = [
+    imagegen.prompt_walk(painter, flowers, 9, between=between, seed=3)
+    for between in ((0, 1), (0.5, 0.6))
+]
+imagegen.show(np.concatenate(ways), columns=9, scale=1)
+
+# %% tags=["hide"]
+spans = [np.abs(np.float32(way[0]) - way[-1]).mean() for way in ways]
+assert 0.1 < spans[1] / spans[0] < 1
 
 # %% [markdown]
+# A tenth of the way is a small step in the prompt, and more than a tenth in the picture: half-way is where one thing
+# becomes another.
+#
 # With other noise for each frame there would be nine pictures, and no film. How much do frames change from
 # one to the next?
 
-# %% tags=["fold"] alt="The mean change of a pixel for eight pairs of neighbouring frames, on a logarithmic scale: with one noise for all it is far lower than with fresh noise."
+# %% tags=["fold"] alt="The mean change of a pixel for eight pairs of neighbouring frames, on a logarithmic scale: with one noise for all it is far lower than with fresh noise." caption="One noise for all frames makes a film."
 mixed = imagegen.Conditions(
-    *(imagegen.walk(ends, 9, between=(0.5, 0.6)) for ends in (sequences, pooled))
+    *(
+        imagegen.walk(ends, 9, between=(0.5, 0.6))
+        for ends in (sequences, pooled)
+    )
 )
 fresh = model.generate(mixed, **options)
 change = {
     name: np.abs(np.diff(sequence.astype(int), axis=0)).mean((1, 2, 3))
-    for name, sequence in {"fresh noise": fresh, "one noise for all": frames}.items()
+    for name, sequence in {
+        "fresh noise": fresh,
+        "one noise for all": frames,
+    }.items()
 }
 figure, ax = plt.subplots(figsize=(6.4, 2.7))
 for (name, values), marker in zip(change.items(), "os", strict=True):
     ax.plot(np.arange(8), values, f"{marker}-", label=name)
-ax.set(yscale="log", xlabel="from frame to frame", ylabel="mean change, of 255", ylim=(None, 255))
+ax.set(
+    yscale="log",
+    xlabel="from frame to frame",
+    ylabel="mean change, of 255",
+    ylim=(None, 255),
+)
 ax.set_xticks(np.arange(8), [f"{i + 1} to {i + 2}" for i in range(8)])
 ax.legend(loc="center right")
 plt.show()
@@ -374,8 +603,7 @@ assert gigabytes < 24
 
 # %% [markdown]
 # These are the numbers of weights that KerasHub lists for its presets, two bytes each. Pictures in the
-# making come on top. `sd3.load` refuses what can't fit, before it downloads anything. As for time, the
-# makers [report](https://stability.ai/news/stable-diffusion-3-research-paper) of their largest model, of
+# making come on top. `sd3.load` refuses what can't fit, before it downloads anything. As for time, the makers [report](https://stability.ai/news/stable-diffusion-3-research-paper) of their largest model, of
 # 8 billion weights, that it fits into the 24 GB of a GeForce RTX 4090, and takes 34 seconds there for a
 # picture of 1024 x 1024 pixels in 50 steps. The loop itself adds nothing to speak of: it is compiled
 # once, for all numbers of steps, and takes weights as arguments.
@@ -389,16 +617,91 @@ assert gigabytes < 24
 # - CLIP reads from left to right: what matters most stands in front.
 # - Noise and embeddings are mixed with `slerp`, and frames cohere under one noise.
 #
-# A closing thought. The astronaut on the elephant, the creature half-way between dog and nightmare: none
-# of them was in the training data, and all of them lie *between* what was. Deep networks are
-# interpolation machines. They learn a space in which every point has a meaning, and give us ways through
-# it. What lies outside of it, they do not know: which is why hands have six fingers now and then, and
-# light falls from two suns.
+# A closing thought. The astronaut on the elephant, the creature half-way between dog and nightmare: none of them
+# was in the training data, and all of them lie *between* what was. Deep networks are interpolation machines. They
+# learn a space in which every point has a meaning, and give us ways through it. They don't know what lies outside
+# of it, which is why hands have six fingers now and then, and light falls from two suns.
 #
-# ## To try
+# ## Exercises
 #
-# - Exchange "a red fox" for another animal of the same number of tokens. Which places move least?
-# - Walk from 0 to 1 in 60 frames, with real weights, and find where the dog turns. Is it half-way?
-# - Teach the model a word: [learn_concept][imagegen.sd3.learn_concept] takes three to five pictures.
-#
-# In the reference: [Stable Diffusion 3](../api/sd3.md).
+# **1.** `generate` takes a guidance scale. At which scale does the negative prompt play no part? Check it on
+# latents.
+
+# %% tags=["solution"]
+apart = {}
+for scale in (1.0, 4.0):
+    pair = [
+        model.sample(
+            positive,
+            negative_prompts=other,
+            guidance_scale=scale,
+            num_steps=4,
+            seed=0,
+        )
+        for other in (negative, model.encode_prompts(""))
+    ]
+    apart[scale] = np.abs(pair[0] - pair[1]).max()
+    print(f"w = {scale:g}: largest difference {apart[scale]:.4f}")
+
+# %% [markdown] tags=["solution"]
+# At 1. There the formula is $\hat x = \hat x_+$, and the second prompt cancels.
+
+# %% tags=["hide", "solution"]
+assert apart[1.0] < 1e-4 < apart[4.0]
+
+# %% [markdown]
+# **2.** How many times can you say "fox" before the model stops listening?
+
+# %% tags=["solution"]
+import warnings
+
+
+def is_heard(count):
+    """Whether it matters what comes after so many foxes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # It warns of what isn't read, which is what we look for.
+        prompts = [" ".join(["fox"] * count + [end]) for end in ("owl", "cat")]
+        one, other = model.encode_prompts(prompts)[0]
+    return np.abs(one - other).max() > 1e-5
+
+
+heard, ignored = 0, 100
+while ignored - heard > 1:
+    middle = (heard + ignored) // 2
+    heard, ignored = (middle, ignored) if is_heard(middle) else (heard, middle)
+print(f"after {heard} foxes the next word is heard, after {ignored} it isn't")
+
+# %% [markdown] tags=["solution"]
+# 77 places, less one for the start and one for the end, leave 75 tokens. How many words that is depends on the
+# tokenizer: one may take several tokens.
+
+# %% tags=["hide", "solution"]
+assert 0 < heard < 75
+
+# %% [markdown]
+# **3.** Noise of two seeds is at a right angle. How near to a right angle, and how does that depend on the size of
+# the picture?
+
+# %% tags=["solution"]
+for side in (4, 16, 64):
+    pairs = imagegen.samplers.initial_noise(100, (side, side, 16), 1).reshape(
+        50, 2, -1
+    )
+    cosines = [
+        one @ two / np.linalg.norm(one) / np.linalg.norm(two)
+        for one, two in pairs
+    ]
+    print(
+        f"latents of {side} x {side}: off by {np.degrees(np.std(cosines)):.2f} "
+        "degrees"
+    )
+
+# %% [markdown] tags=["solution"]
+# The deviation of the cosine is one over the root of the number of dimensions. Sixteen times the dimensions bring it
+# four times as near.
+
+# %% [markdown]
+# This was the last chapter. [Your own pictures](your_own_pictures.py) shows how to go on with pictures of yours, the
+# [gallery](gallery.py) what the models paint, and the [reference](../api/sd3.md) everything about Stable Diffusion 3.

@@ -1,15 +1,16 @@
-# %% [markdown]
+# %% [markdown] needs=["flowers_from_noise"]
 # # Words and pictures
 #
-# Which caption belongs to which picture? To answer, a machine has to see what is in a picture, to read
-# what a sentence says, and to compare the two. This chapter has a machine that does all three. It was
-# trained in minutes, and nobody ever told it what a petal is. At its end you can
+# Which caption belongs to which picture? To answer, a machine has to see what is in a picture, read what a
+# sentence says, and compare the two. The machine in this chapter does all three. It was trained in minutes, and
+# nobody ever told it what a petal is.
 #
-# - bring words and pictures into one space, and compare them there,
-# - say what *contrastive* learning is, and compute its loss,
-# - find pictures by words, and name what is in a picture without having trained for it,
-# - tell how far a picture's vector is from its caption's,
-# - put a picture in the place of a prompt, and paint variations of it.
+# !!! abstract "What you will learn"
+#     - How to bring words and pictures into one space, and compare them there.
+#     - What *contrastive* learning is, and how to compute its loss.
+#     - How to find pictures by words, and name what is in a picture without having trained for it.
+#     - How far a picture's vector is from its caption's.
+#     - How to put a picture in the place of a prompt, and paint variations of it.
 #
 # Such a machine is called [CLIP](https://arxiv.org/abs/2103.00020), from *contrastive language-image
 # pre-training*. The original learned from 400 million photographs and the texts beside them. Ours learns
@@ -17,9 +18,9 @@
 #
 # ## Pictures and their captions
 #
-# We draw them from a seed. So there are as many as we like, and all is known about each.
+# We draw them from a seed. So there are as many as we like, and we know everything about each.
 
-# %% alt="Eight drawn flowers, each under its caption."
+# %% alt="Eight drawn flowers, each under its caption." caption="Drawn flowers, and their captions."
 import dataclasses
 import textwrap
 
@@ -28,18 +29,23 @@ import imagegen
 import numpy as np
 
 images, _, attributes = imagegen.datasets.captioned_flowers(512, seed=7)
-captions = [imagegen.drawn.caption(flower, name_center=True) for flower in attributes]
+captions = [
+    imagegen.drawn.caption(flower, name_center=True) for flower in attributes
+]
 imagegen.show(
-    images[:8], titles=[textwrap.fill(caption, 22) for caption in captions[:8]], columns=4, scale=4
+    images[:8],
+    titles=[textwrap.fill(caption, 22) for caption in captions[:8]],
+    columns=4,
+    scale=4,
 )
 
 # %% [markdown]
-# These captions name all that captions can: three colours, and how many petals there are. No machine has
-# seen these 512 pictures in training.
+# These captions name all that captions can: three colours and the number of petals. No machine has seen these 512
+# pictures in training.
 #
 # ## Two towers
 #
-# CLIP has two encoders, and often they are called *towers*. One turns a picture into a vector, the other a
+# CLIP has two encoders, often called *towers*. One turns a picture into a vector, the other a
 # sentence. The vectors, here of 64 numbers, are called *embeddings*. The preset `clip-32` has learned
 # already:
 
@@ -63,13 +69,13 @@ np.testing.assert_allclose(np.linalg.norm(picture), 1, rtol=1e-5)
 #
 # $$\cos \angle(u, v) = u \cdot v = \sum_k u_k v_k$$
 #
-# Every picture with every caption, that is one product of matrices:
+# Comparing every picture with every caption takes one matrix product:
 
 # %%
 similarity = clip.embed_images(images[:8]) @ clip.embed_texts(captions[:8]).T
 print(similarity.shape)
 
-# %% tags=["fold"] alt="A table of eight pictures against eight captions. The diagonal is by far the brightest."
+# %% tags=["fold"] alt="A table of eight pictures against eight captions. The diagonal is by far the brightest." caption="Similarity of eight pictures, from row to row, and eight captions."
 import matplotlib.pyplot as plt
 
 
@@ -90,7 +96,11 @@ def map_of(similarity, images, labels):
                 size=8,
             )
         axes.imshow(images[row], extent=(-1.45, -0.6, row + 0.42, row - 0.42))
-    axes.set(xlim=(-1.5, len(labels) - 0.5), ylim=(len(images) - 0.5, -0.5), yticks=[])
+    axes.set(
+        xlim=(-1.5, len(labels) - 0.5),
+        ylim=(len(images) - 0.5, -0.5),
+        yticks=[],
+    )
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", size=8)
     axes.spines[:].set_visible(False)
     figure.colorbar(drawn, shrink=0.6, label="similarity")
@@ -109,14 +119,16 @@ map_of(similarity, images[:8], [short(flower) for flower in attributes[:8]])
 
 # %% tags=["hide"]
 assert (similarity.argmax(axis=1) == np.arange(8)).all()
-assert np.diag(similarity).min() > similarity[~np.eye(8, dtype=bool)].mean() + 0.3
+assert (
+    np.diag(similarity).min() > similarity[~np.eye(8, dtype=bool)].mean() + 0.3
+)
 
 # %% [markdown]
-# Each row is a picture, each column a caption. Its own caption, on the diagonal, is the brightest.
+# Each row is a picture, and each column a caption. The picture's own caption, on the diagonal, is the brightest.
 #
 # ## Learning by contrast
 #
-# How do two networks come to agree? By a game that they play together. Take a *batch* of $n$ pictures with
+# How do two networks come to agree? By playing a game together. Take a *batch* of $n$ pictures with
 # their captions. Each picture is asked: which of these $n$ captions is yours? The similarities $u_i \cdot
 # v_j$ are the answer, once they are made into probabilities. A *softmax* does that: exponentials, divided
 # by their sum, so that they add up to 1.
@@ -124,10 +136,9 @@ assert np.diag(similarity).min() > similarity[~np.eye(8, dtype=bool)].mean() + 0
 # $$p(\text{caption } j \mid \text{picture } i)
 # = \frac{\exp(u_i \cdot v_j / \tau)}{\sum_k \exp(u_i \cdot v_k / \tau)}$$
 #
-# The *temperature* $\tau$ says how firmly: at a low temperature the nearest caption takes nearly all.
-# The loss is how surprising the right answer is, $-\log p$, on average. And then the game is turned
-# around, and each caption has to find its picture. The mean of both is the loss.
-# Here it is for a batch of 64:
+# The *temperature* $\tau$ says how firmly: at a low temperature the nearest caption takes nearly all. The loss is
+# how surprising the right answer is, $-\log p$, on average. Then the game is turned around, and each caption has
+# to find its picture. The mean of both is the loss. Here it is for a batch of 64:
 
 # %%
 temperature = clip.temperature
@@ -137,26 +148,21 @@ logits = similarity / temperature
 of_pictures = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 of_captions = np.exp(logits) / np.exp(logits).sum(axis=0, keepdims=True)
 own = np.arange(64)
-loss = -(np.log(of_pictures[own, own]).mean() + np.log(of_captions[own, own]).mean()) / 2
+loss = (
+    -(
+        np.log(of_pictures[own, own]).mean()
+        + np.log(of_captions[own, own]).mean()
+    )
+    / 2
+)
 print(f"temperature {temperature:.3f}, loss {loss:.4f}")
 
 # %% [markdown]
-# The package does the same with the tensors of any backend:
-
-# %%
-import inspect
-
-from IPython.display import Markdown
-
-
-def show_source(function):
-    """Show how the package does it, without the documentation."""
-    source = inspect.getsource(function).replace(f'r"""{function.__doc__}"""', "")
-    lines = [line for line in source.splitlines() if line.strip()]
-    return Markdown("```python\n" + "\n".join(lines) + "\n```")
-
-
-show_source(imagegen.contrastive_loss)
+# The package does the same, on any backend:
+#
+# ```source
+# imagegen.contrastive_loss
+# ```
 
 # %% tags=["hide"]
 theirs = imagegen.contrastive_loss(
@@ -168,12 +174,12 @@ np.testing.assert_allclose(float(theirs), loss, atol=1e-4)
 # The function `logsumexp` is the logarithm of the sum of exponentials, computed so that none of them
 # overflows.
 #
-# What is *contrast* here? No picture is asked what it shows. It is only asked which caption fits it better
-# than the others do. To tell "a red flower" from "a pink flower", both towers have to learn what red is.
-# Large batches ask for more: the more captions there are, the nearer the nearest wrong one is.
+# Why *contrast*? No picture is asked what it shows. It is only asked which caption fits it better than the others
+# do. To tell "a red flower" from "a pink flower", both towers have to learn what red is. Large batches ask for
+# more: the more captions there are, the nearer the nearest wrong one is.
 #
-# A machine that knows nothing gives each of $n$ captions the same probability, and so its loss is
-# $\log n$. We let one begin from there, for a moment:
+# A machine that knows nothing gives each of $n$ captions the same probability, so its loss is $\log n$. We start
+# one from there, and train it for a moment:
 
 # %%
 import keras
@@ -187,29 +193,37 @@ beginner = imagegen.CLIP(
 )
 beginner.compile(keras.optimizers.Adam(3e-3))
 history = beginner.fit(
-    (training.images, beginner.tokens(training.captions)), batch_size=64, epochs=3, verbose=0
+    (training.images, beginner.tokens(training.captions)),
+    batch_size=64,
+    epochs=3,
+    verbose=0,
 )
 print(f"knows nothing: log 64 = {np.log(64):.2f}")
-print("epoch by epoch:", ", ".join(f"{loss:.2f}" for loss in history.history["loss"]))
+print(
+    "epoch by epoch:",
+    ", ".join(f"{loss:.2f}" for loss in history.history["loss"]),
+)
 
 # %% tags=["hide"]
 assert history.history["loss"][-1] < history.history["loss"][0] < np.log(64) + 1
 assert history.history["loss"][-1] < 0.75 * np.log(64)
 
 # %% [markdown]
-# Colours are learned within seconds. To count petals takes longer. The preset has played the game with
+# Colours are learned within seconds. Counting petals takes longer. The preset has played the game with
 # 1,500 batches of 128, of flowers that were drawn anew each time.
 #
-# The temperature is learned, too. It began at 0.07, and the preset's has become
-# what was printed above. The picture below shows what it does to the probabilities of one picture.
+# The temperature is learned too. It began at 0.07, and in the preset it has become what was printed above. Here is
+# what it does to the probabilities of one picture:
 
-# %% tags=["fold"] alt="Probabilities of twelve captions for one picture at three temperatures: nearly even at 1, one tall bar at the lower two."
+# %% tags=["fold"] alt="Probabilities of twelve captions for one picture at three temperatures: nearly even at 1, one tall bar at the lower two." caption="The lower the temperature, the firmer the choice."
 some = clip.similarity(images[:1], captions[:12])[0]
 figure, axes = plt.subplots(1, 3, figsize=(6.4, 2.6), sharey=True)
 for axis, tau in zip(axes, (1.0, 0.2, temperature), strict=True):
     chances = np.exp(some / tau) / np.exp(some / tau).sum()
     axis.bar(range(12), chances, color=["tab:orange"] + ["tab:blue"] * 11)
-    axis.set(title=rf"$\tau$ = {tau:.2g}", xlabel="caption", xticks=[], ylim=(0, 1))
+    axis.set(
+        title=rf"$\tau$ = {tau:.2g}", xlabel="caption", xticks=[], ylim=(0, 1)
+    )
 axes[0].set_ylabel("probability")
 plt.show()
 
@@ -237,7 +251,10 @@ def candidates(index):
 
 
 chosen = np.array(
-    [(rivals := candidates(i))[similarity[i, rivals].argmax()] for i in range(len(images))]
+    [
+        (rivals := candidates(i))[similarity[i, rivals].argmax()]
+        for i in range(len(images))
+    ]
 )
 found = chosen == np.arange(len(images))
 print(f"{found.mean():.1%} of {len(images)} pictures find their own caption")
@@ -248,11 +265,12 @@ assert found.mean() >= 0.95
 # %% [markdown]
 # Where it errs is worth a look:
 
-# %% tags=["fold"] alt="Pictures that chose a wrong caption: the colours are right, and the number of petals is off by one or so."
+# %% tags=["fold"] alt="Pictures that chose a wrong caption: the colours are right, and the number of petals is off by one or so." caption="Where it errs, the number of petals is off."
 missed = np.flatnonzero(~found)[:4]
 if len(missed):
     titles = [
-        f"own: {short(attributes[index])}\nchosen: {short(attributes[chosen[index]])}"
+        f"own: {short(attributes[index])}\nchosen: "
+        f"{short(attributes[chosen[index]])}"
         for index in missed
     ]
     imagegen.show(images[missed], titles=titles, columns=4, scale=3)
@@ -265,20 +283,31 @@ for index in np.flatnonzero(~found):
     assert abs(ours.num_petals - theirs.num_petals) == 1
 
 # %% [markdown]
-# In every one of them all three colours are right, and the number of petals is off by one. Colours are in
-# every pixel. To count, the network has to see the whole, at 32 x 32 pixels.
+# In all of them the three colours are right, and the number of petals is off by one. Colours are in every pixel. To
+# count, the network has to see the whole, at 32 x 32 pixels.
 
 # %% [markdown]
 # ## What is in a picture?
 #
-# CLIP was never trained to name colours. But it can be asked. Write one sentence for each possible answer,
-# and see which is nearest. This is called *zero-shot* classification: there is no training for the
-# question at all, only the sentences.
+# CLIP was never trained to name colours. But you can ask it. Write one sentence for each possible answer, and see
+# which is nearest. This is called *zero-shot* classification: there is no training for the question at all, only
+# the sentences.
 
 # %%
 colors = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
 articles = {color: "an" if color == "orange" else "a" for color in colors}
-numbers = ["three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+numbers = [
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 questions = {
     "petals": [f"{articles[color]} {color} flower" for color in colors],
     "centre": [f"{articles[color]} {color} centre" for color in colors],
@@ -288,46 +317,62 @@ questions = {
 truths = {
     "petals": [colors.index(flower.petal_color) for flower in attributes],
     "centre": [colors.index(flower.center_color) for flower in attributes],
-    "background": [colors.index(flower.background_color) for flower in attributes],
+    "background": [
+        colors.index(flower.background_color) for flower in attributes
+    ],
     "number": [flower.num_petals - 3 for flower in attributes],
 }
 answers = {
-    part: clip.similarity(images, sentences).argmax(axis=1) for part, sentences in questions.items()
+    part: clip.similarity(images, sentences).argmax(axis=1)
+    for part, sentences in questions.items()
 }
 for part, truth in truths.items():
     right = np.mean(answers[part] == np.array(truth))
-    print(f"{part:10} {right:6.1%} right, by chance {1 / len(questions[part]):.1%}")
+    print(
+        f"{part:10} {right:6.1%} right, by chance "
+        f"{1 / len(questions[part]):.1%}"
+    )
 
 # %% [markdown]
-# Colours are answered nearly without a fault, and numbers badly. Why does it find the right caption, then?
-# "Five petals" alone fits pictures of all colours. So its vector has to be near to all of them at once, and is
-# near to none in particular. And training showed such short phrases rarely. So let the sentence say the rest, too: ten captions for each
-# picture, which differ in the number only.
+# It gets colours nearly always right, and numbers mostly wrong. Then why does it find the right caption? "Five
+# petals" alone fits pictures of all colours. So its vector has to be near all of them at once, and is near none in
+# particular. And such short phrases were rare in training. So let the sentence say the rest too: ten captions for
+# each picture, which differ only in the number.
 
 # %%
 sentences = [
-    imagegen.drawn.caption(dataclasses.replace(flower, num_petals=count), name_center=True)
+    imagegen.drawn.caption(
+        dataclasses.replace(flower, num_petals=count), name_center=True
+    )
     for flower in attributes
     for count in range(3, 13)
 ]
 embeddings = clip.embed_texts(sentences).reshape(len(images), 10, -1)
-in_context = np.einsum("nd,ncd->nc", clip.embed_images(images), embeddings).argmax(axis=1)
+in_context = np.einsum(
+    "nd,ncd->nc", clip.embed_images(images), embeddings
+).argmax(axis=1)
 off = np.abs(in_context - np.array(truths["number"]))
 print(
-    f"number of petals: {np.mean(off == 0):.1%} right, {np.mean(off <= 1):.1%} right or off by one"
+    f"number of petals: {np.mean(off == 0):.1%} right, {np.mean(off <= 1):.1%} "
+    "right or off by one"
 )
 
 # %% [markdown]
-# Which sentences are compared matters as much as the network does. A *confusion matrix* shows which answer
-# is given for which truth:
+# Which sentences you compare matters as much as the network. A *confusion matrix* shows which answer it gives for
+# which truth:
 
-# %% tags=["fold"] alt="Two tables of answers against truths. Colours lie on the diagonal; numbers lie on it or right beside it."
+# %% tags=["fold"] alt="Two tables of answers against truths. Colours lie on the diagonal; numbers lie on it or right beside it." caption="What it says against what is true."
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4))
 given = {"petals": answers["petals"], "number": in_context}
 for axis, part, names in zip(axes, given, (colors, range(3, 13)), strict=True):
     confusion = np.zeros((len(names), len(names)))
     np.add.at(confusion, (truths[part], given[part]), 1)
-    axis.imshow(confusion / confusion.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
+    axis.imshow(
+        confusion / confusion.sum(axis=1, keepdims=True),
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+    )
     axis.set_xticks(range(len(names)), names, rotation=90)
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="answer", ylabel="truth", title=part)
@@ -343,11 +388,10 @@ assert np.mean(off <= 1) > 0.9
 # %% [markdown]
 # ## Search by words
 #
-# The other way round: one sentence, and all 512 pictures. Here are the six nearest to each of four
-# sentences, the nearest first. The sentences leave much open, and no picture was ever given them as a
-# caption of its own.
+# Now the other way round: one sentence, and all 512 pictures. Here are the six nearest to each of four sentences,
+# the nearest first. The sentences leave much open, and none is the caption of any picture.
 
-# %% alt="Four rows of six pictures. Each row shows what its sentence says."
+# %% tags=["hero"] alt="Four rows of six pictures. Each row shows what its sentence says." caption="Found by sentence."
 queries = [
     "a blue flower with three petals",
     "a flower with a red centre on a green background",
@@ -371,11 +415,11 @@ for index in nearest[1][:4]:
 #
 # ## The gap
 #
-# A picture and its own caption have a similarity of about 0.7, not of 1. What lies between them? Let us lay
-# all 512 pictures and their captions flat. The two directions in which embeddings vary most are their
+# A picture and its own caption have a similarity of about 0.7, and not 1. What lies between them? Let us lay all 512
+# pictures and their captions flat. The two directions in which embeddings vary most are their
 # first two *principal components*, which a singular value decomposition finds.
 
-# %% tags=["fold"] alt="Two clouds of points that don't overlap: pictures on one side, captions on the other."
+# %% tags=["fold"] alt="Two clouds of points that don't overlap: pictures on one side, captions on the other." caption="The gap between pictures and captions."
 of_images, of_texts = clip.embed_images(images), clip.embed_texts(captions)
 both = np.concatenate([of_images, of_texts])
 _, _, directions = np.linalg.svd(both - both.mean(axis=0), full_matrices=False)
@@ -383,20 +427,29 @@ flat = (both - both.mean(axis=0)) @ directions[:2].T
 
 figure, axes = plt.subplots(figsize=(5.2, 3.6))
 for start, stop in zip(flat[:40], flat[512:552], strict=True):
-    axes.plot(*np.stack([start, stop]).T, color="lightgray", linewidth=0.8, zorder=0)
+    axes.plot(
+        *np.stack([start, stop]).T, color="lightgray", linewidth=0.8, zorder=0
+    )
 axes.plot(*flat[:512].T, ".", color="tab:orange", label="pictures")
 axes.plot(*flat[512:].T, ".", color="tab:blue", label="captions")
-axes.set(title="The gap", xlabel="first component", ylabel="second component", aspect="equal")
+axes.set(
+    title="The gap",
+    xlabel="first component",
+    ylabel="second component",
+    aspect="equal",
+)
 axes.legend()
 plt.show()
 
 # %% [markdown]
-# All pictures lie on one side, all captions on the other; the gray lines join some pairs. This is the
-# [*modality gap*](https://arxiv.org/abs/2203.02053), and the large models have it, too. The loss doesn't
+# All pictures lie on one side, and all captions on the other. The gray lines join some pairs. This is the
+# [*modality gap*](https://arxiv.org/abs/2203.02053), and large models have it too. The loss doesn't
 # mind. It compares a picture with captions only, never with other pictures. If all captions move by the same
-# vector, all similarities of a picture change by the same number, and the softmax doesn't notice.
+# vector, all similarities of a picture change by the same number, and its softmax doesn't notice. Nor does a
+# caption's, as far as that vector is equally near to all pictures.
 #
-# The step is the difference of the two means:
+# So the way from pictures to captions is much the same for all of them. It is the difference of the two means, of the
+# captions' vectors $v_i$ and the pictures' vectors $u_i$:
 #
 # $$g = \frac1n \sum_i v_i - \frac1n \sum_i u_i$$
 
@@ -405,14 +458,18 @@ gap = of_texts.mean(axis=0) - of_images.mean(axis=0)
 
 
 def in_the_place_of_words(embeddings):
-    """Move embeddings of pictures to where captions are, and make their length 1 again."""
+    """Move pictures' embeddings to where captions are, at length 1."""
     moved = embeddings + gap
     return moved / np.linalg.norm(moved, axis=1, keepdims=True)
 
 
 moved = in_the_place_of_words(of_images)
 print(f"length of the gap: {np.linalg.norm(gap):.2f}")
-print(f"similarity of pairs: {np.mean(np.sum(of_images * of_texts, axis=1)):.2f} before", end=", ")
+print(
+    f"similarity of pairs: {np.mean(np.sum(of_images * of_texts, axis=1)):.2f} "
+    "before",
+    end=", ",
+)
 print(f"{np.mean(np.sum(moved * of_texts, axis=1)):.2f} after")
 
 # %% tags=["hide"]
@@ -422,12 +479,12 @@ assert np.mean(np.sum(moved * of_texts, axis=1)) > 0.9
 # %% [markdown]
 # ## Variations of a picture
 #
-# A diffusion model can be told what to paint by any vector. The preset `clip-flowers-32` is told by CLIP's
-# embeddings of captions, and by nothing else. CLIP itself stayed as it was while the painter learned. So
-# we can switch the words out, and put a *picture* in their place: its embedding, moved over the gap. Each
-# noise then gives another flower like it.
+# Any vector can tell a diffusion model what to paint. The preset `clip-flowers-32` goes by CLIP's embeddings of
+# captions, and by nothing else. CLIP itself stayed as it was while the painter learned. So we can switch the words
+# out, and put a *picture* in their place: its embedding, moved over the gap. Each noise then gives another flower
+# like it.
 
-# %% alt="Four rows: a drawn flower, and beside it five painted ones, rougher and upright, in its colours; many have another number of petals."
+# %% alt="Four rows: a drawn flower, and beside it five painted ones, rougher and upright, in its colours; many have another number of petals." caption="A picture in the place of a prompt."
 painter = imagegen.DiffusionModel.from_preset("clip-flowers-32")
 
 originals = images[8:12]
@@ -436,16 +493,19 @@ for original in originals:
     embedding = in_the_place_of_words(clip.embed_images(original[None]))
     shown += [
         original,
-        *painter.generate(imagegen.Conditions(embedding.repeat(5, axis=0)), num_steps=15, seed=1),
+        *painter.generate(
+            imagegen.Conditions(embedding.repeat(5, axis=0)),
+            num_steps=15,
+            seed=1,
+        ),
     ]
 imagegen.show(np.stack(shown), columns=6, scale=3)
 
 # %% [markdown]
-# The first of each row is the drawing, the others are variations. No word was said. They are rough. They stand
-# upright, because the painter learned from upright flowers alone, and many have another number of petals. How
-# much of the picture comes through? We let [read_flowers][imagegen.drawn.read_flowers] look at a variation of each
-# of 32 pictures, once with the step over the gap, once without, and for comparison at pictures painted from
-# the captions:
+# The first in each row is the drawing, and the others are variations. Not a word was said. They are rough. They
+# stand upright, because the painter only learned from upright flowers, and many have another number of petals. How
+# much of the picture comes through? [read_flowers][imagegen.drawn.read_flowers] looks at a variation of each of 32
+# pictures, with the step over the gap and without, and, for comparison, at pictures painted from the captions:
 
 # %%
 conditions = {
@@ -455,7 +515,8 @@ conditions = {
 }
 kept = {
     name: imagegen.drawn.prompt_adherence(
-        painter.generate(imagegen.Conditions(vectors), num_steps=10, seed=1), attributes[:32]
+        painter.generate(imagegen.Conditions(vectors), num_steps=10, seed=1),
+        attributes[:32],
     )
     for name, vectors in conditions.items()
 }
@@ -476,9 +537,9 @@ assert moved_share.petal_color + moved_share.center_color > (
 assert moved_share.num_petals < 0.6
 
 # %% [markdown]
-# Petals and background come through, the centre less often, and the number seldom. What CLIP tells
-# poorly apart, it can't pass on; and this painter had only minutes to learn. The step over the gap is
-# worth taking. Without it, the painter gets vectors from a place where no caption ever was.
+# Petals and background come through, the centre less often, and the number seldom. What CLIP can hardly tell apart,
+# it can't pass on, and this painter had only minutes to learn. The step over the gap is worth taking. Without it,
+# the painter gets vectors from a place where no caption ever was.
 
 # %% [markdown]
 # ## What we have learnt
@@ -487,18 +548,68 @@ assert moved_share.num_petals < 0.6
 #   the angle between them.
 # - The contrastive loss asks each picture for its caption among all of a batch, and each caption for its
 #   picture. The temperature says how firmly. Knowing nothing costs $\log n$.
-# - Nobody says what is in a picture. Yet colours can be asked for afterwards, by sentences, and pictures
-#   can be found by words. Counting is harder.
-# - Pictures and captions lie in two places of the sphere, a gap apart.
-# - Once moved over it, a picture can stand in the place of a prompt.
+# - Nobody says what is in a picture. Yet you can ask for its colours afterwards, with sentences, and find pictures by
+#   words. Counting is harder.
+# - Pictures and captions lie in two places on the sphere, with a gap between them.
+# - Once moved over it, a picture can take the place of a prompt.
 #
-# ## To try
+# ## Exercises
 #
-# - Train the beginner with a batch size of 16 and of 256. What is the loss of one that knows nothing? Which
-#   one finds more captions among a hundred?
-# - Search for "a red flower" and look at the twenty nearest. Which wrong colour comes first, and why?
-# - Average the embeddings of two pictures, and search for what lies between.
-#
+# **1.** What is the loss of a machine that knows nothing, in a batch of 16 and of 256? And what does the trained
+# one have there?
+
+# %% tags=["solution"]
+for size in (16, 64, 256):
+    losses = [
+        float(
+            imagegen.contrastive_loss(
+                of_images[start : start + size],
+                of_texts[start : start + size],
+                temperature,
+            )
+        )
+        for start in range(0, 512, size)
+    ]
+    print(
+        f"{size:3} at a time: {np.log(size):.2f} knowing nothing, "
+        f"{np.mean(losses):.3f} trained"
+    )
+
+# %% [markdown] tags=["solution"]
+# Among more captions there are more that nearly fit, so the loss grows for the trained one too.
+
+# %% [markdown]
+# **2.** Search for "a red flower", and look at the twenty nearest. Which wrong colour comes first?
+
+# %% tags=["solution"] alt="Twenty flowers, the nearest to the words a red flower"
+ranked = np.argsort(-clip.similarity(images, ["a red flower"])[:, 0])
+shown = [attributes[index].petal_color for index in ranked]
+imagegen.show(images[ranked[:20]], columns=10, scale=2)
+first_wrong = next(place for place, color in enumerate(shown) if color != "red")
+print(
+    f"{first_wrong} of {shown.count('red')} red flowers come first, then "
+    f"{shown[first_wrong]}"
+)
+
+# %% tags=["hide", "solution"]
+assert shown[:10].count("red") >= 9
+
+# %% [markdown]
+# **3.** Average the embeddings of two pictures, and search for what lies between them.
+
+# %% tags=["solution"] alt="Two rows of six flowers: two pictures, and the four nearest to the mean of their vectors"
+rows = []
+for one, other in ((0, 1), (2, 3)):
+    middle = of_images[one] + of_images[other]
+    near = np.argsort(-(of_images @ middle))
+    near = [index for index in near if index not in (one, other)][:4]
+    rows += [one, other, *near]
+imagegen.show(images[rows], columns=6, scale=3)
+
+# %% [markdown] tags=["solution"]
+# Some mix the two, with the petals of one and the background of the other. Others just stay near one of them.
+
+# %% [markdown]
 # Next: [Text to image from scratch](text_to_image.py), where sentences become pictures. In the reference:
 # [CLIP][imagegen.CLIP], [contrastive_loss][imagegen.contrastive_loss],
 # [TextTower][imagegen.TextTower] and [captioned_flowers][imagegen.datasets.captioned_flowers].

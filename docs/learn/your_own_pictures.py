@@ -1,22 +1,23 @@
-# %% [markdown]
+# %% [markdown] needs=["flowers_from_noise", "text_to_image"]
 # # Your own pictures
 #
-# So far every model learned from our data. Now it is your turn: a folder of pictures is all it takes. In this
-# chapter you
+# So far every model learned from our data. Now it is your turn: a folder of pictures is all it takes.
 #
-# - load a folder as people have them, with all that goes wrong in such folders,
-# - train a model on it from nothing, and see why that needs more pictures than you have,
-# - teach a trained model a new word from twelve pictures, within a minute,
-# - measure what becomes of it with two pictures: copies,
-# - save the model and its pictures, and know what a GPU would change.
+# !!! abstract "What you will learn"
+#     - How to load a folder as people have them, with all that goes wrong in such folders.
+#     - Why training from nothing needs more pictures than you have.
+#     - How to teach a trained model a new word from twelve pictures, within a minute.
+#     - What becomes of it with two pictures: copies.
+#     - How to save the model and its pictures, and what a GPU would change.
 #
 # ## A folder
 #
-# You have a folder already. This page has to make one. It takes sunflowers, and treats them as life does: they are of all
-# shapes, one was taken with the camera held upright, one is a PNG with a transparent background, and
-# one file broke off in the middle of a download.
+# You already have a folder, and `imagegen.datasets.folder("its name", image_size=32)` loads it, as in the second cell
+# below. This page has to make a folder first. It takes sunflowers, and treats them as life does: they come in all shapes, one was
+# taken with the camera held upright, one is a PNG with a transparent background, and one file broke off in the middle
+# of a download.
 
-# %% alt="Six of the pictures that go into the folder."
+# %% alt="Six of the pictures that go into the folder." caption="A folder as people have them."
 import pathlib
 
 import imagegen
@@ -33,7 +34,9 @@ folder = pathlib.Path("my pictures") / "sunflower"
 folder.mkdir(parents=True, exist_ok=True)
 for number, picture in enumerate(mine[:10]):
     left, top = number, number // 2
-    Image.fromarray(picture[top : 96 - top, left : 96 - left]).save(folder / f"{number}.jpg")
+    Image.fromarray(picture[top : 96 - top, left : 96 - left]).save(
+        folder / f"{number}.jpg"
+    )
 
 # The sensor lies on its side, and a note in the file says so.
 note = Image.Exif()
@@ -53,7 +56,7 @@ print(*sorted(file.name for file in folder.iterdir()), sep=", ")
 # `datasets.folder` reads it. Each picture is turned as its camera says, laid on a background where it is transparent, cut
 # to a square, and resized. What can't be read is left out, and a warning names it.
 
-# %% alt="Twelve small pictures of sunflowers, all upright. One has a white background."
+# %% alt="Twelve small pictures of sunflowers, all upright. One has a white background." caption="What is read from it."
 pictures = imagegen.datasets.folder("my pictures", image_size=32)
 print(pictures.names, pictures.images.shape)
 imagegen.show(pictures.images, columns=6, scale=3)
@@ -79,16 +82,21 @@ assert cut_out[0, 0].tolist() == [255, 255, 255]
 #
 # A new model begins with random weights. All that it will ever know is in these twelve pictures.
 
-# %% alt="Six patterns of blurs in yellow, green and brown."
+# %% alt="Six patterns of blurs in yellow, green and brown." caption="All that twelve pictures teach a beginner."
 keras.utils.set_random_seed(0)
-network = imagegen.UNet(32, [16, 32, 48], block_depth=1, norm="group", embedding_dim=32)
+network = imagegen.UNet(
+    32, [16, 32, 48], block_depth=1, norm="group", embedding_dim=32
+)
 beginner = imagegen.DiffusionModel(
     network, prediction=imagegen.VelocityPrediction(), loss="mean_squared_error"
 )
 beginner.normalizer.adapt(pictures.images)
 beginner.compile(keras.optimizers.AdamW(3e-3))
 history = beginner.fit(pictures.batches(12), epochs=100, verbose=0)
-print(f"loss: {history.history['loss'][0]:.2f} at first, {history.history['loss'][-1]:.2f} at last")
+print(
+    f"loss: {history.history['loss'][0]:.2f} at first, "
+    f"{history.history['loss'][-1]:.2f} at last"
+)
 imagegen.show(beginner.generate(6, num_steps=10, seed=1), columns=6, scale=3)
 
 # %% tags=["hide"]
@@ -114,7 +122,9 @@ taught = imagegen.with_names(model, ["sunflower"])
 noise = {"num_steps": 15, "seed": 3, "guidance_scale": 2.0}
 untaught = taught.generate("a sunflower", num_images=6, **noise)
 print(
-    len(taught.encoder.tokenizer.words), "words, the last one:", taught.encoder.tokenizer.words[-1]
+    len(taught.encoder.tokenizer.words),
+    "words, the last one:",
+    taught.encoder.tokenizer.words[-1],
 )
 
 # %% [markdown]
@@ -130,12 +140,17 @@ print(
 
 # %%
 def teach(images, prompt, epochs=4):
-    """Teaches a copy of the model a word, and lets it go on with what it knows."""
+    """Teaches a copy of the model a word, among those that it knows."""
     taught = imagegen.with_names(model, ["sunflower"])
-    drawings, captions, _ = imagegen.datasets.captioned_flowers(192, image_size=32, seed=1)
-    captions = ["" if number % 8 == 0 else caption for number, caption in enumerate(captions)]
+    drawings, captions, _ = imagegen.datasets.captioned_flowers(
+        192, image_size=32, seed=1
+    )
+    captions = [
+        "" if number % 8 == 0 else caption
+        for number, caption in enumerate(captions)
+    ]
     repeated = np.resize(images, drawings.shape)
-    # The captions that fall out are those chosen above.
+    # No more captions are left out at random: the empty ones were chosen above.
     taught.prompt_dropout = 0.0
     keras.utils.set_random_seed(0)
     steps = epochs * 2 * len(drawings) // 16
@@ -148,7 +163,10 @@ def teach(images, prompt, epochs=4):
         epochs=epochs,
         verbose=0,
     )
-    print(f"{len(images)} pictures, {steps} steps: loss {history.history['loss'][-1]:.2f}")
+    print(
+        f"{len(images)} pictures, {steps} steps: loss "
+        f"{history.history['loss'][-1]:.2f}"
+    )
     return taught
 
 
@@ -158,10 +176,12 @@ taught = teach(pictures.images, "a sunflower")
 # Above, what the word showed before. In the middle, from the same noise, what it shows now. Below, a prompt that has nothing to
 # do with it, before and after.
 
-# %% alt="A row of drawings; a row of sunflowers that look like photographs; a row of three red flowers before and three after."
+# %% tags=["hero"] alt="A row of drawings; a row of sunflowers that look like photographs; a row of three red flowers before and three after." caption="Before and after the lesson."
 painted = taught.generate("a sunflower", num_images=6, **noise)
 prompt = "a red flower with five petals on a blue background"
-kept = [each.generate(prompt, num_images=6, **noise)[:3] for each in (model, taught)]
+kept = [
+    each.generate(prompt, num_images=6, **noise)[:3] for each in (model, taught)
+]
 imagegen.show(np.concatenate([untaught, painted, *kept]), columns=6, scale=3)
 
 # %% tags=["hide"]
@@ -180,8 +200,10 @@ assert np.abs(kept[0].astype(int) - kept[1]).mean() < 0.6 * from_middle(kept[1])
 # it: on red it is hardly there, and on blue it is ragged. No sunflower that the model was shown had a background of
 # one colour.
 
-# %% alt="Three flowers that hardly stand out from a red background, and three ragged ones on blue."
-mixed = ["a sunflower on a red background"] * 3 + ["a sunflower on a blue background"] * 3
+# %% alt="Three flowers that hardly stand out from a red background, and three ragged ones on blue." caption="Two words that were never together in training."
+mixed = ["a sunflower on a red background"] * 3 + [
+    "a sunflower on a blue background"
+] * 3
 imagegen.show(taught.generate(mixed, **noise), columns=6, scale=3)
 
 # %% [markdown]
@@ -189,11 +211,13 @@ imagegen.show(taught.generate(mixed, **noise), columns=6, scale=3)
 #
 # We do the same with the first two pictures of the folder.
 
-# %% alt="A row with two sunflowers, and a row of six that all look like one of the two."
+# %% alt="A row with two sunflowers, and a row of six that all look like one of the two." caption="Two pictures, and six copies."
 of_two = teach(pictures.images[:2], "a sunflower")
 from_two = of_two.generate("a sunflower", num_images=6, **noise)
 imagegen.show(
-    np.concatenate([np.resize(pictures.images[:2], from_two.shape), from_two]), columns=6, scale=3
+    np.concatenate([np.resize(pictures.images[:2], from_two.shape), from_two]),
+    columns=6,
+    scale=3,
 )
 
 # %% [markdown]
@@ -205,23 +229,36 @@ imagegen.show(
 
 # %%
 def distance(images, known):
-    """The mean difference to the nearest known picture, in levels, averaged over the pictures."""
-    apart = np.abs(images[:, None].astype("float32") - known[None]).mean(axis=(2, 3, 4))
+    """The mean difference to the nearest known picture, in levels."""
+    apart = np.abs(images[:, None].astype("float32") - known[None]).mean(
+        axis=(2, 3, 4)
+    )
     return apart.min(axis=1).mean()
 
 
-unseen = np.stack([imagegen.center_square(Image.fromarray(one), 32) for one in others])
+unseen = np.stack(
+    [imagegen.center_square(Image.fromarray(one), 32) for one in others]
+)
 for name, images, known in (
     ("of twelve pictures", painted, pictures.images),
     ("of two pictures", from_two, pictures.images[:2]),
 ):
-    print(f"painted by the model {name}: {distance(images, known):.0f} levels from the nearest")
-    print(f"unseen sunflowers: {distance(unseen, known):.0f} levels from the nearest")
+    print(
+        f"painted by the model {name}: {distance(images, known):.0f} levels "
+        "from the nearest"
+    )
+    print(
+        f"unseen sunflowers: {distance(unseen, known):.0f} levels from the "
+        "nearest"
+    )
 
 # %% tags=["hide"]
 ratios = [
     distance(images, known) / distance(unseen, known)
-    for images, known in ((painted, pictures.images), (from_two, pictures.images[:2]))
+    for images, known in (
+        (painted, pictures.images),
+        (from_two, pictures.images[:2]),
+    )
 ]
 assert ratios[1] < 0.8 * ratios[0]
 assert ratios[1] < 0.6
@@ -229,7 +266,7 @@ assert ratios[1] < 0.6
 # %% [markdown]
 # Two pictures become two copies. With twelve, what is painted lies between its examples. Five to twenty pictures are
 # the usual number, and they should differ in all that doesn't belong to the subject: background,
-# light, side. What they have in common, the word will mean. The rarer a thing is among them, the
+# light, side. What they have in common, the word will mean. The fewer pictures there are, the
 # shorter the training should be.
 #
 # When all of the model moves, it can also forget more than you want. [with_lora][imagegen.with_lora] lets it learn by small
@@ -244,7 +281,10 @@ assert ratios[1] < 0.6
 taught.save_preset("sunflower.keras")
 size = pathlib.Path("sunflower.keras").stat().st_size / 1e6
 again = imagegen.DiffusionModel.from_preset("sunflower.keras")
-print(f"{size:.1f} MB, and the word is there: {'sunflower' in again.encoder.tokenizer.words}")
+print(
+    f"{size:.1f} MB, and the word is there: "
+    f"{'sunflower' in again.encoder.tokenizer.words}"
+)
 
 told = {"prompt": "a sunflower", "model": "sunflower.keras", **noise}
 paths = imagegen.save_images(painted, "painted", metadata=told)
@@ -255,7 +295,8 @@ print(paths[0], imagegen.read_metadata(paths[0]))
 # no Python at all:
 #
 # ```bash
-# python -m imagegen paint sunflower.keras "a sunflower" --num-images 8 --folder painted
+# python -m imagegen paint sunflower.keras "a sunflower" \
+#     --num-images 8 --folder painted
 # ```
 #
 # ## With more time
@@ -266,7 +307,7 @@ print(paths[0], imagegen.read_metadata(paths[0]))
 #
 # To train from nothing, give it a thousand pictures or more, of one kind, and hours. On a GPU set the policy
 # `keras.mixed_precision.set_global_policy("mixed_bfloat16")` first, and take a batch of 64 or more: a small batch
-# leaves most of a GPU idle. The code stays as it is. [Flowers from noise](flowers_from_noise.py) tells what such a
+# leaves most of a GPU idle. The code stays as it is. [Training on flowers](training_on_flowers.py) tells what such a
 # training costs, and how a checkpoint lets it go on when it was stopped.
 #
 # ## What we have learnt
