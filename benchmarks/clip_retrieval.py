@@ -12,6 +12,7 @@ flowers: each picture's embedding, moved by the mean gap, in the place of its ca
 import imagegen
 
 import numpy as np
+from report import report
 
 SEED, NUM_PICTURES, NUM_CANDIDATES, NUM_VARIATIONS = 2_026, 1_024, 100, 256
 COLOR_NAMES = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "white"]
@@ -34,18 +35,20 @@ def main() -> None:
         np.mean([found(scores, captions, index) for index in range(NUM_PICTURES)])
         for scores in (similarity, similarity.T)
     )
-    print(f"picture to caption, 1 of {NUM_CANDIDATES}: {of_images:.1%} (claim: at least 95%)")
-    print(f"caption to picture, 1 of {NUM_CANDIDATES}: {of_texts:.1%} (claim: at least 95%)")
+    report(
+        f"at least 95% among {NUM_CANDIDATES}",
+        f"{of_images:.1%} of pictures, {of_texts:.1%} of captions",
+    )
     for attribute, prompts in PROMPTS.items():
         best = clip.similarity(images, list(prompts.values())).argmax(axis=1)
         right = np.array(list(prompts))[best] == [getattr(drawn, attribute) for drawn in attributes]
         print(f"{attribute}, 1 of {len(prompts)}: {right.mean():.1%}")
     print(f"temperature: {clip.temperature:.4f}")
     told = variations(clip)
-    print(
-        f"variations keep the petals' colour in {told.petal_color:.1%}, the centre's in "
-        f"{told.center_color:.1%}, the background's in {told.background_color:.1%}, and the number "
-        f"of petals in {told.num_petals:.1%}"
+    report(
+        "none for variations",
+        f"{told.petal_color:.1%} keep the petals' colour, {told.center_color:.1%} the centre's, "
+        f"{told.background_color:.1%} the background's, {told.num_petals:.1%} the number of petals",
     )
 
 

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from report import report
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,7 +52,7 @@ def build(copy: Path) -> str:
         )
     seconds = time.perf_counter() - start
     num_executed = len(set(copy.glob(".cache/chapters/*/*/page.md")) - kept)
-    return f"{seconds:6.1f} s, {num_executed} chapters run"
+    return f"{seconds:.1f} s, {num_executed} chapters run"
 
 
 def append(path: Path, text: str) -> None:
@@ -63,14 +65,14 @@ def main() -> None:
         copy = Path(folder)
         copy_repository(copy)
         pages = sorted(copy.glob("docs/learn/*.py"))
-        print(f"from nothing         {build(copy)} (claim: at most 800 s, {len(pages)} chapters)")
-        print(f"nothing changed      {build(copy)} (claim: at most 10 s, 0 chapters)")
+        report(f"from nothing at most 800 s, {len(pages)} chapters", build(copy))
+        report("nothing changed: at most 10 s, no chapter", build(copy))
         append(pages[0], "\n# %% [markdown]\n# One more sentence.\n")
-        print(f"one chapter's prose  {build(copy)} (claim: 1 chapter)")
+        report("one chapter's prose changed: that chapter", build(copy))
         append(copy / "src" / "imagegen" / "interpolation.py", "# One more comment.\n")
-        print(f"one module changed   {build(copy)} (claim: fewer than {len(pages)} chapters)")
+        report(f"one module changed: fewer than {len(pages)} chapters", build(copy))
         size = max(path.stat().st_size for path in copy.glob("site/**/*.html"))
-        print(f"largest page         {size / 1000:6.1f} KB of HTML (claim: at most 200)")
+        report("largest page at most 200 KB of HTML", f"{size / 1000:.1f} KB")
 
 
 if __name__ == "__main__":

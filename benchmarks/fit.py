@@ -6,14 +6,15 @@ Claim: at most 3 ms a step over the same training step under a bare `jax.jit`, a
 The two take turns, so that a busy machine slows both.
 """
 
-import statistics
-import time
+from collections.abc import Callable
 
 import imagegen
 
 import jax
 import keras
 import numpy as np
+from report import report
+from turns import median_seconds
 
 BATCH_SIZE, STEPS, ROUNDS = 16, 200, 7
 
@@ -24,6 +25,24 @@ def main() -> None:
     model.normalizer.adapt(images)
     model.compile(optimizer=keras.optimizers.AdamW(1e-3))
     model.fit(images, batch_size=BATCH_SIZE, verbose=0)
+
+    contenders = {
+        "fit": lambda: model.fit(images, batch_size=BATCH_SIZE, verbose=0),
+        "bare jax.jit": bare_steps(model, images, BATCH_SIZE),
+    }
+    medians = {
+        name: seconds / STEPS for name, seconds in median_seconds(contenders, ROUNDS).items()
+    }
+    for name, median in medians.items():
+        print(f"{name:14} {1000 * median:7.2f} ms a step")
+    overhead = medians["fit"] - medians["bare jax.jit"]
+    report("at most 3 ms a step over bare `jax.jit`", f"{1000 * overhead:.2f} ms over")
+
+
+def bare_steps(
+    model: imagegen.DiffusionModel, images: np.ndarray, batch_size: int
+) -> Callable[[], None]:
+    """Returns an epoch of the steps that `fit` takes, with a bare `jax.jit` around each."""
 
     def loss_and_updates(trainable, non_trainable, batch):
         outputs, non_trainable = model.stateless_call(
@@ -45,32 +64,17 @@ def main() -> None:
     def values(variables):
         return [variable.value for variable in variables]
 
-    def bare_steps() -> None:
+    def run() -> None:
         state = (
             values(model.trainable_variables),
             values(model.non_trainable_variables),
             values(model.optimizer.variables),
         )
-        for start in range(0, len(images), BATCH_SIZE):
-            loss, *state = train_step(*state, images[start : start + BATCH_SIZE])
+        for start in range(0, len(images), batch_size):
+            loss, *state = train_step(*state, images[start : start + batch_size])
         loss.block_until_ready()
 
-    contenders = {
-        "fit": lambda: model.fit(images, batch_size=BATCH_SIZE, verbose=0),
-        "bare jax.jit": bare_steps,
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_number in range(ROUNDS + 1):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            if round_number:  # The first round compiles.
-                seconds[name].append((time.perf_counter() - start) / STEPS)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, median in medians.items():
-        print(f"{name:14} {1000 * median:7.2f} ms a step")
-    overhead = medians["fit"] - medians["bare jax.jit"]
-    print(f"{1000 * overhead:.2f} ms a step more than the bare step (claim: at most 3)")
+    return run
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import argparse
 import imagegen
 
 import numpy as np
+from report import report
 from tqdm import trange
 
 BATCH_SIZE = 50
@@ -70,21 +71,33 @@ def main() -> None:
     for name, features in (("model", generated_features), ("photographs", photographs)):
         kid = imagegen.kernel_inception_distance(features, held_out_features)
         precision, recall = imagegen.precision_and_recall(features, held_out_features)
-        print(f"{name:12} KID {kid.distance:.4f} +- {kid.standard_error:.4f}", end=", ")
-        print(f"precision {precision:.3f}, recall {recall:.3f}")
+        report(
+            "none",
+            f"{name}: KID {kid.distance:.4f} ± {kid.standard_error:.4f}, "
+            f"precision {precision:.3f}, recall {recall:.3f}",
+        )
 
     # Training sees each photograph mirrored, too, so a copy may be of either.
     known = np.concatenate([training_features, mirrored_features])
-    print("\nfrom features to the nearest of all training pictures, percentiles 1, 5, 50:")
+    found = []
     for name, features in (("model", generated_features), ("held-out", held_out_features)):
         distances = imagegen.nearest_neighbors(features, known).distances
-        print(f"{name:12} {np.percentile(distances, [1, 5, 50]).round(2)}")
+        found.append(f"{name} {np.percentile(distances, [1, 5, 50]).round(2)}")
+    report(
+        "from features to the nearest of all training pictures, percentiles 1, 5, 50, not below "
+        "those of held-out photographs",
+        ", ".join(found),
+    )
 
     some = training.images[random.permutation(len(training.images))[: len(held_out.images)]]
-    print("\nfrom pixels to the nearest of 500, root mean square, means, in levels of 255:")
+    found = []
     for name, pictures in (("training", some), ("held-out", held_out.images)):
         distances = imagegen.nearest_neighbors(generated, pictures).distances
-        print(f"{name:12} {np.mean(distances) / np.sqrt(generated[0].size):.2f}")
+        found.append(f"{np.mean(distances) / np.sqrt(generated[0].size):.2f} to {name}")
+    report(
+        "in pixels no nearer to 500 training pictures than to 500 held-out ones",
+        ", ".join(found) + " levels",
+    )
 
 
 def generate(

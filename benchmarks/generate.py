@@ -8,14 +8,13 @@ busy machine slows all of them.
 """
 
 import itertools
-import statistics
-import time
-from collections.abc import Callable
 
 import imagegen
 
 import jax
 import numpy as np
+from report import report
+from turns import median_seconds
 
 NUM_IMAGES, NUM_STEPS, ROUNDS = 16, 20, 7
 
@@ -48,17 +47,20 @@ def main() -> None:
             samples, _, _ = step(model.denoise, samples, now, after, ())
         samples.block_until_ready()
 
-    medians = interleaved(
+    medians = median_seconds(
         {
             "generate": lambda: model.generate(NUM_IMAGES, num_steps=NUM_STEPS, seed=0),
             f"{NUM_STEPS} compiled forward passes": forward_passes,
             "eager steps": eager_steps,
-        }
+        },
+        ROUNDS,
     )
+    for name, median in medians.items():
+        print(f"{name:30} {median:7.3f} s")
     ours, passes, eager = medians.values()
-    print(f"{ours / passes:.3f} times the forward passes (claim: at most 1.05)")
-    print(f"{eager / ours:.2f} times faster than eager steps (claim: above 1)")
-    print(f"{compilations(model)} compilation for 4, 20 and 50 steps (claim: 1)")
+    report(f"at most 1.05 times {NUM_STEPS} forward passes", f"{ours / passes:.3f} times")
+    report("faster than eager steps", f"{eager / ours:.2f} times faster")
+    report("1 compilation for 4, 20 and 50 steps", str(compilations(model)))
 
 
 def levels(schedule: imagegen.Schedule) -> list[imagegen.Level]:
@@ -82,21 +84,6 @@ def compilations(model: imagegen.DiffusionModel) -> int:
         counts.append(len(traces))
     # A compilation may trace a loop's body more than once; a second one would trace it again.
     return sum(now > before for before, now in zip([0, *counts], counts, strict=False))
-
-
-def interleaved(contenders: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The median seconds of each contender, which take turns; the first round only compiles."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_number in range(ROUNDS + 1):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, median in medians.items():
-        print(f"{name:30} {median:7.3f} s")
-    return medians
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ widths and depth, with a step's share of encoding each picture once. Patches of 
 the flower presets work on, are shown too. All take turns, so that a busy machine slows each.
 """
 
-import statistics
-import time
-
 import imagegen
 
 import numpy as np
+from report import report
+from turns import median_seconds
 
 IMAGE_SIZE = 64
 WIDTHS, BLOCK_DEPTH = (32, 64, 96, 128), 1
@@ -51,20 +50,17 @@ def main() -> None:
         "latents": lambda: latent_model.fit(latents, batch_size=BATCH_SIZE, verbose=0),
         "encoding, once": lambda: autoencoder.encode(images),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_number in range(ROUNDS + 1):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            if round_number:  # The first round compiles.
-                seconds[name].append((time.perf_counter() - start) / STEPS)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    medians = {
+        name: seconds / STEPS for name, seconds in median_seconds(contenders, ROUNDS).items()
+    }
     for name, median in medians.items():
         print(f"{name:17} {1000 * median:7.1f} ms a batch of {BATCH_SIZE}")
     pixels, patches, in_latents, encoding = medians.values()
     whole = in_latents + encoding / EPOCHS
-    print(f"{patches / whole:.1f} times cheaper a step than in patches of 2 x 2 pixels")
-    print(f"{pixels / whole:.1f} times cheaper a step than in pixels (claim: at least 4)")
+    report(
+        "at least 4 times cheaper than pixels",
+        f"{pixels / whole:.1f} times; {patches / whole:.1f} times cheaper than patches of 2 x 2",
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import time
 import imagegen
 
 import numpy as np
+from report import report
 
 NUM_PICTURES = 100
 
@@ -58,16 +59,18 @@ def main() -> None:
             initial_word="meadow",
             prompts=prompts(pupils, word),
         )
-        print(f"{word} learned in {time.perf_counter() - start:.0f} s (claim: less than 300)")
+        report("a word learned in less than 300 s", f"{word}: {time.perf_counter() - start:.0f} s")
     print(f"drawn with any pattern: {count(imagegen.datasets.captioned_flowers(100).images)}")
     print(f"without a new word:     {count(before)}")
     for word in ("meadow", "coastal", "alpine", "<stripes>", "<spots>"):
         painted = model.generate(prompts(asked, word), seed=0)
         told = imagegen.drawn.prompt_adherence(painted, asked).everything
-        print(f"{word:10} {count(painted)}; colours and number of petals right in {told:.0%}")
-    print("claim: at least 90 of the word's pattern")
+        report(
+            "90 of 100 flowers have a taught word's pattern",
+            f'"{word.strip("<>")}": {count(painted)}; colours and petals right in {told:.0%}',
+        )
     after = model.generate(prompts(asked), seed=0)
-    print(f"without the words the pictures are the same: {np.array_equal(before, after)}")
+    report("the others stay as they were, bit for bit", str(np.array_equal(before, after)))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,18 @@
 
     pip install -e . --group peers && KERAS_BACKEND=jax python benchmarks/peers.py
 
-The contenders are this package, diffusers' `UNet2DModel` (as it is, and by `torch.compile`) and
-`denoising-diffusion-pytorch`, all with widths of 32, 64, 96 and 128 and two blocks in each stage,
-on pictures of 64 x 64 pixels. Equal widths don't make equal networks: theirs compute more. So each
-is measured in GFLOP/s, too, operations counted by the framework itself. Beside it stands the rate
-of a matrix product of 2048 x 2048, which is what the machine can do. All take turns; figures are
-medians.
+The contenders are this package, the book's own loop and that of Keras's DDIM example, which call
+Keras from Python, diffusers' `UNet2DModel` (as it is, and by `torch.compile`; with DDIM, and with
+DPM-Solver++) and `denoising-diffusion-pytorch`, all with widths of 32, 64, 96 and 128 and two
+blocks in each stage, on pictures of 64 x 64 pixels. Equal widths don't make equal networks: theirs
+compute more. So each is measured in GFLOP/s, too, operations counted by the framework itself.
+Beside it stands the rate of a matrix product of 2048 x 2048, which is what the machine can do. All
+take turns; figures are medians. Keras's example trains on TensorFlow alone: `training.py` has its
+step.
 
 Claim: more pictures a second than every peer at equal widths, forward and in sampling.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 from unittest.mock import patch
@@ -25,8 +25,11 @@ import keras
 import numpy as np
 import torch
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from listings import eager_loop, example_network, noise_finder
+from report import report
 from torch.utils.flop_counter import FlopCounterMode
+from turns import median_seconds
 
 SIZE, WIDTHS, NUM_STEPS, ROUNDS = 64, (32, 64, 96, 128), 20, 5
 FORWARD, TRAINING = 16, 32
@@ -57,7 +60,11 @@ def main() -> None:
     }
     ours = imagegen.DiffusionModel(imagegen.UNet(SIZE, WIDTHS, block_depth=2))
     ours.normalizer.adapt(np.random.default_rng(0).integers(0, 256, (8, SIZE, SIZE, 3), "uint8"))
-    costs = {"imagegen": our_operations(ours.network)}
+    example = example_network(SIZE, WIDTHS, depth=2)
+    costs = {
+        "imagegen": keras_operations(ours.network),
+        "Keras's example": keras_operations(example),
+    }
     for name, network in networks.items():
         with FlopCounterMode(display=False) as counter:
             network(noisy[:1], torch.ones(1))
@@ -65,13 +72,15 @@ def main() -> None:
     for name, operations in costs.items():
         print(f"{name}: {operations / 1e9:.2f} GFLOP for one picture, forward")
 
-    report("matrix product", matrix_products())
-    report("forward", forward(ours, networks, noisy, costs))
-    report(f"sampling in {NUM_STEPS} steps", sampling(ours, networks, noisy, costs))
-    report("training step", training(ours, networks, costs))
+    faster = "more pictures a second than each peer at equal widths"
+    compare("matrix product", matrix_products(), "none")
+    compare("forward", forward(ours, networks, noisy, costs), faster)
+    contenders = sampling(ours, example, networks, noisy, costs)
+    compare(f"sampling in {NUM_STEPS} steps", contenders, faster)
+    compare("training step", training(ours, networks, costs), "none")
 
 
-def our_operations(network: keras.Model) -> float:
+def keras_operations(network: keras.Model) -> float:
     """The operations for one picture, two for each multiplication with a weight and its sum."""
     inputs = [np.zeros((1, SIZE, SIZE, 3), "float32"), np.zeros((1, 1, 1, 1), "float32")]
     program = jax.jit(lambda *inputs: network(list(inputs), training=False)).lower(*inputs)
@@ -115,19 +124,27 @@ def forward(ours, networks, noisy, costs) -> dict[str, Contender]:
     }
 
 
-def sampling(ours, networks, noisy, costs) -> dict[str, Contender]:
-    scheduler = DDIMScheduler()
-    scheduler.set_timesteps(NUM_STEPS)
+def sampling(ours, example, networks, noisy, costs) -> dict[str, Contender]:
     chain = GaussianDiffusion(
         networks["denoising-diffusion-pytorch"], image_size=SIZE, sampling_timesteps=NUM_STEPS
     )
 
-    @torch.inference_mode()
-    def by_diffusers():
-        samples = noisy
-        for step in scheduler.timesteps:
-            output = networks["diffusers"](samples, step).sample
-            samples = scheduler.step(output, step, samples).prev_sample
+    def by_diffusers(network, scheduler):
+        @torch.inference_mode()
+        def run():
+            scheduler.set_timesteps(NUM_STEPS)
+            samples = noisy
+            for step in scheduler.timesteps:
+                output = network(samples, step).sample
+                samples = scheduler.step(output, step, samples).prev_sample
+
+        return run
+
+    def by_listing(network, power):
+        denoise, noise = noise_finder(network, power), jax.numpy.moveaxis(noisy.numpy(), 1, -1)
+        return lambda: eager_loop(denoise, noise, NUM_STEPS).block_until_ready()
+
+    network = networks["diffusers"].eval()
 
     def quietly():
         module = "denoising_diffusion_pytorch.denoising_diffusion_pytorch.tqdm"
@@ -138,11 +155,17 @@ def sampling(ours, networks, noisy, costs) -> dict[str, Contender]:
         "imagegen": lambda: ours.generate(
             FORWARD, num_steps=NUM_STEPS, sampler=imagegen.DDIM(), seed=0
         ),
-        "diffusers": by_diffusers,
+        "the book's loop": by_listing(ours.averaged, power=1),
+        "Keras's example": by_listing(example, power=2),
+        "diffusers": by_diffusers(network, DDIMScheduler()),
+        "diffusers, compiled": by_diffusers(torch.compile(network), DDIMScheduler()),
+        "diffusers, DPM-Solver++": by_diffusers(network, DPMSolverMultistepScheduler()),
         "denoising-diffusion-pytorch": quietly,
     }
+    costs = costs | {"the book's loop": costs["imagegen"]}
     return {
-        name: Contender(run, NUM_STEPS * FORWARD * costs[name]) for name, run in contenders.items()
+        name: Contender(run, NUM_STEPS * FORWARD * costs[name.split(",")[0]])
+        for name, run in contenders.items()
     }
 
 
@@ -174,26 +197,20 @@ def training(ours, networks, costs) -> dict[str, Contender]:
     return {name: Contender(run, 3 * TRAINING * costs[name]) for name, run in contenders.items()}
 
 
-def report(what: str, contenders: dict[str, Contender]) -> None:
-    """Lets contenders take turns, and prints what each needs beside the first one."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for contender in contenders.values():
-        contender.run()  # Compiles.
-    for _ in range(ROUNDS):
-        for name, contender in contenders.items():
-            start = time.perf_counter()
-            contender.run()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
+def compare(what: str, contenders: dict[str, Contender], claim: str) -> None:
+    """Lets contenders take turns, and says what each needs beside the first one."""
+    medians = median_seconds({name: each.run for name, each in contenders.items()}, ROUNDS)
     rates = {name: contenders[name].operations / medians[name] / 1e9 for name in contenders}
-    first = next(iter(contenders))
+    first, *others = contenders
     print(f"\n{what}:")
     for name in contenders:
-        print(
-            f"    {name}: {medians[name]:.3f} s, {rates[name]:.0f} GFLOP/s; {first} is "
-            f"{medians[name] / medians[first]:.2f} times as fast, and at equal operations "
-            f"{rates[first] / rates[name]:.2f} times"
-        )
+        print(f"    {name}: {medians[name]:.3f} s, {rates[name]:.0f} GFLOP/s")
+    results = [
+        f"{medians[name] / medians[first]:.2f} times {name} (at equal operations "
+        f"{rates[first] / rates[name]:.2f})"
+        for name in others
+    ]
+    report(f"{what}: {claim}", f"{first}, {rates[first]:.0f} GFLOP/s: " + ", ".join(results))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ backend is chosen once a process; they take turns, so that a busy machine slows 
 """
 
 import os
-import statistics
 import subprocess
 import sys
-import time
+
+from report import report
+from turns import asks, median_seconds
 
 BATCH_SIZE = 128
 STEPS = 4
@@ -24,7 +25,7 @@ CONTENDERS = {  # Backend, and whether the decoder's layers are Keras's own.
 
 
 def serve(name: str) -> None:
-    """Times `STEPS` training steps for each line that comes in, and answers in seconds a step."""
+    """Times `STEPS` training steps for each line that comes in, and answers when they are done."""
     import imagegen
 
     import keras
@@ -44,9 +45,8 @@ def serve(name: str) -> None:
     images = images.astype("float32")
     vae.fit(images, batch_size=BATCH_SIZE, verbose=0)
     for _ in sys.stdin:
-        start = time.perf_counter()
         vae.fit(images, batch_size=BATCH_SIZE, verbose=0)
-        print((time.perf_counter() - start) / STEPS, flush=True)
+        print("done", flush=True)
 
 
 def main() -> None:
@@ -60,24 +60,24 @@ def main() -> None:
         )
         for name, (backend, _) in CONTENDERS.items()
     }
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for round_number in range(ROUNDS + 1):
-        for name, process in processes.items():
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            answer = float(process.stdout.readline())
-            if round_number:  # The first round waits until all have compiled.
-                seconds[name].append(answer)
+    medians = median_seconds({name: asks(each) for name, each in processes.items()}, ROUNDS)
     for process in processes.values():
         process.stdin.close()
         process.wait()
-
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
-        print(f"{name:30} {1000 * median:7.1f} ms a step")
+        print(f"{name:30} {1000 * median / STEPS:7.1f} ms a step")
     ours, plain, tensorflow = medians.values()
-    print(f"{plain / ours:.2f} times faster than Conv2DTranspose on JAX (claim: at least 3)")
-    print(f"{ours / tensorflow:.2f} times the step of Keras on TensorFlow (claim: at most 2.5)")
+    report(
+        "at least 3 times faster than `Conv2DTranspose`",
+        f"{plain / ours:.2f} times",
+        "keras",
+        "jax",
+    )
+    report(
+        "at most 2.5 times Keras on TensorFlow",
+        f"{ours / tensorflow:.2f} times",
+        *("keras", "jax", "tensorflow"),
+    )
 
 
 if __name__ == "__main__":
