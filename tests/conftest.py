@@ -7,6 +7,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 # Most of the time goes into compiling programs that run a few steps. Compiled without pains they
 # are ready much sooner.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# A third sooner still by the older way to emit loops, each program in one piece.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 # Nor are they kept: hundreds of small ones would only crowd the user's cache.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 

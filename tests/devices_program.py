@@ -5,7 +5,13 @@ import sys
 
 import jax
 
+FOLDER = sys.argv[1]
+
 jax.config.update("jax_num_cpu_devices", 8)
+# The same programs are asked for again and again, by models that are made anew.
+jax.config.update("jax_enable_compilation_cache", True)
+jax.config.update("jax_compilation_cache_dir", f"{FOLDER}/programs")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 import imagegen
 
@@ -15,7 +21,6 @@ import numpy as np
 PROMPTS = ["a red flower with five petals", "a blue flower with six petals"] * 4
 DEVICES = keras.distribution.list_devices()
 IMAGES, CAPTIONS, _ = imagegen.datasets.captioned_flowers(32, image_size=16, seed=0)
-FOLDER = sys.argv[1]
 
 
 def data_parallel(count: int):

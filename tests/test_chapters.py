@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -190,13 +191,23 @@ def command(chapter, folder):
     return [sys.executable, MACHINERY / "run_chapter.py", chapter, folder]
 
 
-def start(chapter, folder):
-    return subprocess.Popen(command(chapter, folder), stdout=subprocess.DEVNULL)
+@contextmanager
+def started(chapter, folder):
+    """A process that runs a chapter, and is gone afterwards, whatever happens."""
+    with subprocess.Popen(command(chapter, folder), stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+# Many times what it takes on a machine that does nothing else.
+SECONDS = 300
 
 
 def run(chapter, folder):
     """Run a chapter; what the process said, and the page."""
-    output = subprocess.check_output(command(chapter, folder), text=True, timeout=120)
+    output = subprocess.check_output(command(chapter, folder), text=True, timeout=SECONDS)
     page = (folder / "page.md").read_text("utf-8")
     return [json.loads(line) for line in output.splitlines()], page
 
@@ -216,6 +227,44 @@ def test_the_lines_that_a_cell_shows_stand_in_one_box(chapter, tmp_path):
     _, page = run(chapter, tmp_path / "result")
     assert "```text\none\ntwo\n'three'\n```" in page
     assert page.count('<div class="output"') == 2
+
+
+def test_neighbouring_cells_of_a_solution_fold_into_one_box(tmp_path):
+    pytest.importorskip("nbclient", reason="chapters run in the session `docs`")
+    path = tmp_path / "chapter.py"
+    path.write_text(
+        "# %% [markdown]\n# **1.** How many?\n\n"
+        '# %% tags=["solution"]\nprint(6 * 7)\n\n'
+        '# %% [markdown] tags=["solution"]\n# So many.\n\n'
+        '# %% tags=["hide", "solution"]\nassert True\n\n'
+        "# %% [markdown]\n# **2.** Why?\n",
+        "utf-8",
+    )
+    _, page = run(path, tmp_path / "result")
+    before, folded = page.split("<summary>Solution</summary>")
+    folded, after = folded.split("</details>")
+    assert before.startswith("**1.** How many?")
+    assert "print(6 * 7)" in folded
+    assert "42" in folded
+    assert folded.rstrip().endswith("So many.")
+    assert "assert True" not in page
+    assert after.strip() == "**2.** Why?"
+
+
+def test_the_best_picture_stands_at_the_top_too(chapter, tmp_path):
+    text = CHAPTER.replace("# # Title\n", "# # Title\n#\n# Words.\n#\n# More.\n")
+    header = '# %% alt="Two [dots]"'
+    assert header in text
+    header = header.replace("alt", 'tags=["hero"] caption="So *many*." alt')
+    chapter.write_text(text.replace('# %% alt="Two [dots]"', header), "utf-8")
+    _, page = run(chapter, tmp_path / "result")
+    before, _, rest = page.partition('<div class="output hero"')
+    assert before == "# Title\n\nWords.\n\n"
+    hero, _, rest = rest.partition("</div>")
+    assert hero.count("![Two") == rest.count("![Two") == 2
+    assert hero.count(">So *many*.</p>") == rest.count(">So *many*.</p>") == 1
+    assert "```text" not in hero
+    assert rest.lstrip().startswith("More.")
 
 
 def test_a_figure_comes_in_a_light_and_a_dark_form_of_one_size(chapter, tmp_path):
@@ -328,8 +377,8 @@ def test_two_builds_at_once_run_a_chapter_once(chapter, tmp_path):
     counted = "from pathlib import Path\nwith Path(MARK).open('a') as file: file.write('run ')\n"
     counted = counted.replace("MARK", repr(str(tmp_path / "mark")))
     chapter.write_text(CHAPTER.replace("import sys\n", f"import sys\n{counted}", 1), "utf-8")
-    both = [start(chapter, tmp_path / "result") for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    with started(chapter, tmp_path / "result") as one, started(chapter, tmp_path / "result") as two:
+        assert [process.wait(SECONDS) for process in (one, two)] == [0, 0]
     assert (tmp_path / "mark").read_text("utf-8") == "run "
 
 
@@ -338,14 +387,14 @@ def test_an_interrupted_chapter_leaves_nothing_and_runs_again(chapter, tmp_path,
     slow = "import os, time\nfrom pathlib import Path\nPath(MARK).write_text(str(os.getpid()))\n"
     slow = slow.replace("MARK", repr(str(tmp_path / "mark"))) + "time.sleep(100)\n"
     chapter.write_text(CHAPTER.replace("import sys\n", f"{slow}import sys\n", 1), "utf-8")
-    process = start(chapter, tmp_path / "results" / "key")
-    while not (tmp_path / "mark").is_file() or not (tmp_path / "mark").read_text():
-        time.sleep(0.1)
-    process.send_signal(how)
-    assert process.wait(30) != 0
+    with started(chapter, tmp_path / "results" / "key") as process:
+        while not (tmp_path / "mark").is_file() or not (tmp_path / "mark").read_text():
+            time.sleep(0.1)
+        process.send_signal(how)
+        assert process.wait(SECONDS) != 0
     assert not (tmp_path / "results" / "key").exists()
     kernel = int((tmp_path / "mark").read_text())
-    for _ in range(100):
+    for _ in range(5 * SECONDS):
         if not is_running(kernel):
             break
         time.sleep(0.2)
@@ -398,7 +447,7 @@ def execute(course):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=SECONDS,
     )
     pages = course.glob(".cache/chapters/*/*/page.md")
     return done.returncode, done.stdout, {path: path.stat().st_mtime_ns for path in pages}

@@ -259,3 +259,52 @@ def test_batches_refuse_what_they_cannot_do(argument, value):
     epoch = arguments.pop("epoch", 0)
     with pytest.raises(ValueError, match=f"`{argument}` must"):
         imagegen.ShuffledBatches(**arguments).epoch = epoch
+
+
+OTHERS = {
+    "schedule": {"schedule": imagegen.FlowSchedule()},
+    "prediction": {"prediction": imagegen.VelocityPrediction()},
+    "loss": {"loss": "mean_squared_error"},
+    "averaging": {"averaging": 0.9},
+}
+
+
+def untrained(optimizer=None, **options) -> imagegen.DiffusionModel:
+    model = imagegen.DiffusionModel(imagegen.point_mlp(2, width=4), value_range=None, **options)
+    model.compile(optimizer=optimizer or keras.optimizers.Adam(1e-2))
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> imagegen.Checkpoint:
+    checkpoint = imagegen.Checkpoint(tmp_path_factory.mktemp("another"))
+    model = untrained()
+    checkpoint.set_model(model)
+    model.optimizer.build(model.trainable_variables)
+    checkpoint.on_train_begin()
+    # As a callback may, which is no reason to refuse.
+    model.optimizer.learning_rate = 1e-3
+    checkpoint.on_epoch_end(0)
+    return checkpoint
+
+
+@pytest.mark.parametrize("part", OTHERS)
+def test_a_checkpoint_of_other_formulas_is_refused(part, checkpoint):
+    model = untrained(**OTHERS[part])
+    before = model.network.get_weights()
+    with pytest.raises(ValueError, match=f"no checkpoint of this model.*{part}"):
+        imagegen.Checkpoint(checkpoint.path.parent).restore(model)
+    assert_equal(before, model.network.get_weights())
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("Adam", 0.1), ("AdamW", 1e-2)])
+def test_a_checkpoint_of_another_optimizer_is_refused(optimizer, rate, checkpoint):
+    model = untrained(getattr(keras.optimizers, optimizer)(rate))
+    with pytest.raises(ValueError, match=r"no checkpoint of this model.*optimizer"):
+        imagegen.Checkpoint(checkpoint.path.parent).restore(model)
+
+
+def test_a_checkpoint_of_the_same_program_is_not(checkpoint):
+    model = untrained()
+    assert imagegen.Checkpoint(checkpoint.path.parent).restore(model) == 1
+    assert abs(float(model.optimizer.learning_rate.value) - 1e-3) < 1e-9

@@ -151,7 +151,7 @@ def test_a_painter_of_latents_learns_a_word_and_keeps_the_others():
         ({"word": "two words"}, "`word`"),
         ({"initial_word": "unheard"}, "`initial_word` must be a word.*'unheard'"),
         ({"initial_word": "a flower"}, "`initial_word` must be a word"),
-        ({"initial_word": 3}, "`initial_word` must be a word"),
+        ({"initial_word": 3}, "`initial_word` must be a string"),
         ({"word": "flow", "prompts": ["a flower"] * 3}, "must have the word"),
         ({"images": np.zeros((2, 4, 4, 3), "uint8")}, "model's size"),
         ({"prompts": ["a <x> flower"]}, "one for each of the 3"),

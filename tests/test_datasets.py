@@ -20,6 +20,8 @@ from PIL import Image
 
 NUM_PHOTOGRAPHS = 40
 REAL_DATA = os.environ.get("IMAGEGEN_DATA")
+# The small files of these tests are no more than made like the originals.
+pytestmark = pytest.mark.filterwarnings("ignore:.* are not the ones that were published")
 needs_real_data = pytest.mark.skipif(not REAL_DATA, reason="IMAGEGEN_DATA is not set")
 
 
@@ -128,6 +130,39 @@ def test_embedded_digits_are_handwriting_of_every_digit():
         assert np.abs(centers - 14).max() < 1
     assert images.max() == 255
     assert 0.1 < images.mean() / 255 < 0.16
+
+
+def test_digits_and_labels_of_others_are_used_with_a_warning(data):
+    for split in ("train", "test"):
+        with pytest.warns(UserWarning, match="published") as warnings:
+            datasets.digits("mnist", split)
+        assert [str(warning.message).split(" in ")[0] for warning in warnings] == [
+            f"x_{split}",
+            f"y_{split}",
+        ]
+        assert {warning.filename for warning in warnings} == {__file__}
+    with pytest.warns(UserWarning, match=r"^labels in .*imagelabels.mat are not the ones"):
+        datasets.flowers("oxford", 8)
+
+
+@needs_real_data
+@pytest.mark.filterwarnings("error")
+def test_the_real_files_hold_what_was_published(monkeypatch):
+    monkeypatch.setenv("IMAGEGEN_DATA", REAL_DATA)
+    datasets.digits("mnist")
+    datasets.flowers("oxford", 8)
+
+
+@needs_real_data
+def test_one_flipped_bit_of_mnist_is_seen(tmp_path, monkeypatch):
+    with np.load(os.path.join(REAL_DATA, "mnist.npz")) as arrays:
+        changed = dict(arrays)
+    changed["y_test"] = changed["y_test"].copy()
+    changed["y_test"][123] ^= 1
+    np.savez(tmp_path / "mnist.npz", **changed)
+    monkeypatch.setenv("IMAGEGEN_DATA", str(tmp_path))
+    with pytest.warns(UserWarning, match="y_test in .* are not the ones that were published"):
+        datasets.digits("mnist", "test")
 
 
 @needs_real_data

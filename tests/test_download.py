@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import http.server
+import os
 import socket
 import threading
 import time
@@ -31,6 +32,9 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.limit, self.status, self.delay = CONTENT, None, None, 0.0
         self.resumable = True
+        # How many answers say that the server is busy, what others say, and bytes without an end.
+        self.busy, self.reason, self.trickle = 0, None, None
+        self.done = threading.Event()
         self.stall = 0.0
         self.together = None
         self.ranges = []
@@ -51,14 +55,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         start = start if self.server.resumable else 0
         total = len(self.server.content)
+        if self.server.busy:
+            self.server.busy -= 1
+            self.send_response(503)
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            return
         if self.server.status or (start and start >= total):
-            self.send_error(self.server.status or 416)
+            self.send_error(self.server.status or 416, self.server.reason)
             return
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        self.send_header("Content-Length", str(total - start))
+        if self.server.trickle is None:
+            self.send_header("Content-Length", str(total - start))
         self.end_headers()
+        while self.server.trickle is not None and not self.server.done.is_set():
+            try:
+                self.wfile.write(self.server.trickle)
+            except OSError:
+                return
+            self.server.done.wait(0.02)
         answer = self.server.content[start:][: self.server.limit]
         self.wfile.write(answer[: len(answer) // 2])
         if self.server.together:
@@ -76,6 +93,7 @@ def server():
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.done.set()
         server.shutdown()
         thread.join()
 
@@ -248,3 +266,63 @@ def test_the_cache_folder_can_be_chosen(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "imagegen"
+
+
+def test_a_busy_server_is_asked_once_more(server, tmp_path):
+    server.busy = 1
+    fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert len(server.ranges) == 2
+    (tmp_path / "file.bin").unlink()
+    server.busy = 2
+    with pytest.raises(DownloadError, match="Service Unavailable"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+
+
+def test_a_file_without_an_end_is_refused(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "LARGEST_BYTES", 10_000)
+    server.trickle = bytes(4096)
+    with pytest.raises(DownloadError, match="longer than 10000 bytes"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    server.trickle = None
+    with pytest.raises(DownloadError, match="longer than 10000 bytes"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+
+
+def test_a_server_that_sends_nearly_nothing_has_broken_off(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "SLOWEST_SECONDS", 0.1)
+    server.trickle = b"x"
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match="run again to resume"):
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert time.monotonic() - start < 2
+
+
+def test_what_killed_programs_left_is_taken_up_and_swept(server, tmp_path):
+    path = tmp_path / "file.bin"
+    for number, size in enumerate((500, 2000, 1000)):
+        orphan = tmp_path / f"file.bin.part-{number:08x}"
+        orphan.write_bytes(CONTENT[:size])
+        os.utime(orphan, (0, 0))
+    young = tmp_path / "file.bin.part-ffffffff"
+    young.write_bytes(CONTENT[:3000])
+    fetch(server.url, path, sha256=SHA256)
+    assert server.ranges == ["bytes=2000-"]
+    assert sorted(tmp_path.iterdir()) == [path, young]
+
+
+def test_what_a_server_says_steers_no_terminal(server, tmp_path):
+    server.status, server.reason = 404, "not \x1b[31mred\x07"
+    with pytest.raises(DownloadError) as caught:
+        fetch(server.url, tmp_path / "file.bin", sha256=SHA256)
+    assert str(caught.value).isprintable()
+    assert r"not \x1b[31mred" in str(caught.value)
+
+
+def test_a_cache_folder_of_nobody_is_refused(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("IMAGEGEN_CACHE", "~no-such-user/cache")
+    with pytest.raises(ValueError, match=r"IMAGEGEN_CACHE must .* Received: "):
+        cache_folder()
+    monkeypatch.delenv("IMAGEGEN_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder().is_absolute()

@@ -146,6 +146,17 @@ def test_points_leave_as_they_are(tmp_path):
     np.testing.assert_allclose(points, expected, atol=1e-4)
 
 
+def test_large_kernels_are_in_the_same_file(tmp_path):
+    network = imagegen.point_mlp(2, width=520, depth=2)
+    assert max(weight.nbytes for weight in network.get_weights()) > 2**20
+    model = random_weights(imagegen.DiffusionModel(network, value_range=None))
+    model.export(tmp_path / "denoiser.onnx", part="denoiser")
+    assert [each.name for each in tmp_path.iterdir()] == ["denoiser.onnx"]
+    noisy, times = np.ones((1, 2), "float32"), np.float32([0.5])
+    (clean,) = session(tmp_path / "denoiser.onnx").run(None, {"noisy": noisy, "time": times})
+    np.testing.assert_allclose(clean, model.denoise(noisy, times), rtol=1e-3)
+
+
 def test_the_halves_of_an_autoencoder_are_exported_by_keras(tmp_path):
     vae = imagegen.VAE.from_preset("digits-2d")
     latents = np.random.default_rng(0).standard_normal((3, 2)).astype("float32")

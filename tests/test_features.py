@@ -99,7 +99,7 @@ def test_other_pictures_are_refused(images, message):
     ],
 )
 def test_a_model_of_other_things_is_refused(model):
-    with pytest.raises(ValueError, match="from pictures to vectors"):
+    with pytest.raises(ValueError, match=r"from pictures to vectors|`model` must be a Model"):
         extract_features(np.zeros((2, 8, 8, 3), "uint8"), model)
 
 
@@ -164,5 +164,5 @@ def test_features_are_what_the_classifier_decides_by(images):
 
 def test_a_source_is_loaded_once_however_it_is_named():
     assert feature_model("species-64") is feature_model(source="species-64")
-    with pytest.raises(ValueError, match="`source` must be one of"):
+    with pytest.raises(ValueError, match="`source` must be"):
         feature_model(["species-64"])

@@ -1,6 +1,7 @@
 """Files keep pictures and how they were made."""
 
 import json
+import pathlib
 
 import imagegen
 
@@ -168,3 +169,30 @@ def test_an_option_out_of_range_ends_in_a_sentence(painter, capsys):
     assert "'oak'" in capsys.readouterr().err
     assert command("paint", painter, "--num-steps", 0) == 2
     assert "`num_steps`" in capsys.readouterr().err
+
+
+# Where it goes
+
+
+def test_a_path_may_begin_with_the_users_folder(tmp_path, monkeypatch):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    pictures = np.zeros((2, 8, 8, 3), "uint8")
+    for folder in ("~/pictures", pathlib.Path("~/pictures")):
+        imagegen.save_images(pictures, folder)
+    imagegen.save_animation(pictures, "~/moving.gif")
+    imagegen.Concept("<word>", np.ones(3)).save("~/word.json")
+    imagegen.save_preset(imagegen.VAE.from_preset("digits-2d"), "~/vae.keras")
+    imagegen.Checkpoint("~/run")
+    assert len(imagegen.datasets.folder("~/pictures", image_size=8).images) == 4
+    assert imagegen.VAE.from_preset("~/vae.keras").latent_dim == 2
+    assert {path.name for path in home.iterdir()} >= {"pictures", "moving.gif", "vae.keras"}
+    # Where no user has that name, it is a file's; a folder of nobody is a mistake.
+    imagegen.save_images(pictures, "~copies")
+    with pytest.raises(ValueError, match="`folder` must begin with the folder of a user"):
+        imagegen.save_images(pictures, "~nobody-of-that-name/pictures")
+    assert [path.name for path in elsewhere.iterdir()] == ["~copies"]

@@ -87,6 +87,7 @@ def test_a_wider_model_is_saved_and_loaded(tmp_path):
     [
         (["rose"], None, "rose"),
         ("tulip", None, "`names` must be a list"),
+        ([], None, "`names` must hold at least one"),
         (["tulip"], {"tulip": "oak"}, "`like` must be"),
         (["tulip"], {"oak": "rose"}, "`like` must be"),
     ],
@@ -196,3 +197,57 @@ def test_additions_are_made_once_and_have_a_rank():
         imagegen.with_lora(labelled(), 0)
     with pytest.raises(ValueError, match="without LoRA"):
         imagegen.with_lora(imagegen.with_lora(labelled(), 2), 2)
+
+
+def wider(make) -> imagegen.DiffusionModel:
+    """A model that knows one name more, as what is loaded is: its average is what it learned."""
+    wide = imagegen.with_names(make(), ["tulip"])
+    wide.prompt_dropout = 0.0
+    # The slope of an absolute error doesn't fade where the error does.
+    wide.loss_function = keras.losses.MeanSquaredError(reduction=None)
+    wide.network.set_weights(wide.averaged.get_weights())
+    wide.encoder.set_weights(wide.averaged_encoder.get_weights())
+    return wide
+
+
+def samples(model: imagegen.DiffusionModel, prompts: list[str]) -> np.ndarray:
+    return model.sample(prompts, num_steps=3, seed=0, guidance_scale=None)
+
+
+@pytest.mark.parametrize(
+    ("make", "prompts"),
+    [(labelled, ["rose", "daisy", "rose", ""]), (written, ["a red flower", "red", "", "a"])],
+    ids=["classes", "words"],
+)
+def test_a_rehearsal_of_old_names_has_nothing_to_learn(make, prompts):
+    wide = wider(make)
+    before = samples(wide, prompts)
+    rehearsal = imagegen.Rehearsal(wide, ["tulip"])
+    rehearsal.compile(keras.optimizers.SGD(0.01))
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), "uint8")
+    history = rehearsal.fit(images, prompts, epochs=2, verbose=0)
+    assert max(history.history["loss"]) < 1e-3
+    np.testing.assert_allclose(samples(wide, prompts), before, atol=1e-2)
+
+
+def test_a_rehearsal_learns_new_names_and_keeps_old_ones_better_than_training_does():
+    images = np.repeat(np.uint8([30, 220]), 8)[:, None, None, None] * np.ones((8, 8, 3), "uint8")
+    images += np.random.default_rng(0).integers(0, 20, images.shape, "uint8")
+    prompts = ["tulip"] * 8 + ["rose"] * 8
+    changes = {}
+    for name in ("plain", "rehearsed"):
+        wide = wider(labelled)
+        before = samples(wide, ["rose"] * 4)
+        training = wide if name == "plain" else imagegen.Rehearsal(wide, ["tulip"])
+        training.compile(keras.optimizers.Adam(3e-3))
+        losses = training.fit(images, prompts, epochs=30, verbose=0).history["loss"]
+        assert losses[-1] < 0.9 * losses[0]
+        changes[name] = np.abs(samples(wide, ["rose"] * 4) - before).mean()
+    assert changes["rehearsed"] < 0.5 * changes["plain"]
+
+
+@pytest.mark.parametrize("names", [["lily"], [], "tulip"])
+def test_a_rehearsal_needs_names_that_the_encoder_knows(names):
+    wide = imagegen.with_names(labelled(), ["tulip"])
+    with pytest.raises(ValueError, match="names"):
+        imagegen.Rehearsal(wide, names)

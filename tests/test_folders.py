@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import tarfile
 import zipfile
 
@@ -304,3 +305,97 @@ def test_a_huge_picture_is_broken_and_not_decoded(tmp_path):
     save(tmp_path / "fine.png")
     with pytest.warns(UserWarning, match=r"1 of 2 pictures can't be read.*bomb.png"):
         assert len(datasets.folder(tmp_path, 8)) == 1
+
+
+# Relatives of these: folders as other programs and systems leave them
+
+
+def test_a_picture_without_its_decoder_is_named(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "b.heic").write_bytes(b"no decoder reads this")
+    with pytest.warns(UserWarning, match=r"1 of 2 .* b\.heic \(no picture of a kind"):
+        assert list(datasets.folder(tmp_path, 8).broken) == ["b.heic"]
+
+
+def test_a_picture_with_nan_is_named(tmp_path):
+    save(tmp_path / "a.png")
+    Image.fromarray(np.full((8, 8), np.nan, "float32")).save(tmp_path / "b.tif")
+    with pytest.warns(UserWarning, match=r"b\.tif \(`picture` must be finite"):
+        assert len(datasets.folder(tmp_path, 8)) == 1
+
+
+def test_captions_are_found_in_any_case_and_with_the_mark_of_utf_16(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "a.TXT").write_text("Straße", "utf-16")
+    assert datasets.folder(tmp_path, 8).captions == ["Straße"]
+    assert datasets.folder([tmp_path / "a.png"], 8).captions == ["Straße"]
+    (tmp_path / "METADATA.CSV").write_text("file_name,text\n./a.png,a wall\n")
+    assert datasets.folder(tmp_path, 8).captions == ["a wall"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "Straße".encode("latin-1"), r"UTF-8. Received: a\.txt"),
+        ("metadata.jsonl", b"nonsense", r"metadata\.jsonl must be a table"),
+        ("metadata.jsonl", b"[" * 100_000, r"metadata\.jsonl must be a table"),
+        (
+            "metadata.jsonl",
+            b'{"file_name": "a.png", "text": ["x", "y"]}',
+            r"one text for each picture. Received in entry 1: \['x', 'y'\]",
+        ),
+    ],
+)
+def test_captions_that_cannot_be_read_are_refused(tmp_path, name, content, message):
+    save(tmp_path / "a.png")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        datasets.folder(tmp_path, 8)
+
+
+@pytest.mark.parametrize("line", ['{"file_name": "a.png", "text": null}', "a.png"])
+def test_a_caption_that_is_missing_is_empty(tmp_path, line):
+    save(tmp_path / "a.png")
+    kind, head = ("jsonl", "") if line.startswith("{") else ("csv", "file_name,text\n")
+    (tmp_path / f"metadata.{kind}").write_text(head + line + "\n")
+    assert datasets.folder(tmp_path, 8).captions == [""]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar"])
+@pytest.mark.parametrize("content", [b"", b"junk" * 200, b"PK\3\4", b"\x1f\x8b\x08\0" * 9])
+def test_an_archive_that_is_damaged_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"`path` must be an archive that is whole.*a\."):
+        datasets.folder(tmp_path / name, 8)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_colour_that_is_none_is_no_fault_of_the_pictures(tmp_path, stream):
+    save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"^`background` must be a colour"):
+        datasets.folder(tmp_path, 8, background="no colour", stream=stream)
+
+
+def test_a_folder_inside_that_cannot_be_read_is_no_empty_class(tmp_path, monkeypatch):
+    save(tmp_path / "rose" / "a.png")
+    (tmp_path / "oak").mkdir()
+    scan = os.scandir
+
+    def denied(path):
+        if os.fspath(path).endswith("oak"):
+            raise PermissionError(13, "denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(PermissionError, match="oak"):
+        datasets.folder(tmp_path, 8)
+
+
+def test_a_loop_over_batches_ends(tmp_path):
+    for index in range(3):
+        save(tmp_path / f"{index}.png")
+    batches = datasets.folder(tmp_path, 8).batches(2)
+    assert [len(batches[index][0]) for index in (0, 1, -1)] == [2, 1, 1]
+    for index in (2, -3):
+        with pytest.raises(IndexError, match=f"index={index}"):
+            batches[index]

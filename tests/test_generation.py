@@ -1,6 +1,10 @@
 """The contract: whatever denoises gets prompts, guidance, samplers, walks and editing."""
 
 import inspect
+import os
+import random
+import threading
+import warnings
 
 import imagegen
 
@@ -348,6 +352,7 @@ def test_a_model_takes_several_conditions_at_once():
 def test_what_is_replaced_is_learned_with(name, value):
     """The next `fit` gives the loss that a model made with the new value gives."""
     images = blocks(64)[0]
+    keras.utils.set_random_seed(0)
 
     def losses(model):
         model.seed_generator.state.assign(keras.random.SeedGenerator(3).state)
@@ -387,6 +392,11 @@ def test_a_way_knows_its_levels():
     assert way.noise().shape == (3, *MODEL.sample_shape)
 
 
+def test_more_pictures_than_memory_holds_are_refused_at_once():
+    with pytest.raises(MemoryError, match="Unable to allocate"):
+        MODEL.generate(10**15, num_steps=1, seed=0)
+
+
 @pytest.mark.parametrize("sampler", [imagegen.DDIM(), imagegen.DDPM(), imagegen.DPMSolver2M()])
 @pytest.mark.parametrize("seed", [3, list(range(4, 11))])
 def test_pictures_are_the_same_in_batches_of_any_size(sampler, seed):
@@ -412,3 +422,94 @@ def test_pictures_are_the_same_in_batches_of_any_size(sampler, seed):
         model.generate(prompts, batch_size=0, **options)
     with pytest.raises(ValueError, match="`noise` must have the shape"):
         model.generate(prompts, batch_size=2, noise=noise[:3], **options)
+
+
+# What is kept, and what is in use
+
+
+def test_the_programs_of_a_model_are_counted_and_few():
+    model, most = Grey(), imagegen._jit.MAX_PROGRAMS
+    for num_steps in (1, 2, 3):
+        for seed in (0, 1):
+            model.generate(2, num_steps=num_steps, seed=seed)
+    assert len(model._programs) == 1
+    for eta in (0.25, 0.5):
+        model.generate(2, num_steps=1, sampler=imagegen.DDIM(eta), seed=0)
+    model.generate(3, num_steps=1, seed=0)
+    assert len(model._programs) == 4
+    for number in range(5):
+        model.generate(number + 4, num_steps=1, batch_size=2, seed=0)
+    assert len(model._programs) == 4  # That of two pictures serves all.
+    for number in range(2 * most):
+        model._programs.get(number, lambda: None)
+    assert len(model._programs) == most
+
+
+def test_what_was_forgotten_is_compiled_again():
+    model = Grey()
+    first = model.generate(1, num_steps=2, seed=0)
+    for number in range(imagegen._jit.MAX_PROGRAMS):
+        model._programs.get(number, lambda: None)
+    np.testing.assert_array_equal(model.generate(1, num_steps=2, seed=0), first)
+
+
+class WhileTraining(keras.callbacks.Callback):
+    """Generates from another thread, and from this one."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        def generate():
+            try:
+                self.model.generate(1, num_steps=1, seed=0)
+            except Exception as error:
+                self.error = error
+
+        thread = threading.Thread(target=generate)
+        thread.start()
+        thread.join()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.points = self.model.generate(1, num_steps=1, seed=0)
+
+
+def test_a_model_that_another_thread_trains_says_so():
+    model = imagegen.DiffusionModel(imagegen.point_mlp(2, width=4), value_range=None)
+    model.compile(optimizer="sgd")
+    callback = WhileTraining()
+    model.fit(np.eye(2, dtype="float32"), epochs=1, verbose=0, callbacks=[callback])
+    assert isinstance(callback.error, RuntimeError)
+    assert "another thread trains it" in str(callback.error)
+    assert callback.points.shape == (1, 2)
+    model.generate(1, num_steps=1, seed=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_forked_process_is_refused():
+    Grey().generate(1, num_steps=1, seed=0)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX's and Python's own, of the same.
+        child = os.fork()
+    if child == 0:
+        try:
+            Grey().generate(1, num_steps=1, seed=0)
+        except RuntimeError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    assert 'get_context("spawn")' in said
+
+
+def test_what_is_deterministic_moves_no_random_state():
+    model = imagegen.DiffusionModel(imagegen.point_mlp(2, width=4), value_range=None)
+    keras.utils.set_random_seed(3)
+    python = random.getstate()
+    model.generate(1, num_steps=1, sampler=imagegen.DDPM(), seed=0)
+    imagegen.VAE.from_preset("digits-2d")
+    assert random.getstate() == python
+    drawn = keras.random.uniform((3,))
+    keras.utils.set_random_seed(3)
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (drawn, keras.random.uniform((3,)))))

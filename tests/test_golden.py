@@ -95,6 +95,7 @@ CASES = {
         "captioned-32", "a flower", negative_prompts="blue", guidance_rescale=0.5
     ),
     "captioned-64": lambda: generated("captioned-64", PROMPT, guidance_scale=5.0),
+    "captioned-64-fast": lambda: generated("captioned-64-fast", PROMPT, guidance_scale=None),
     "clip-flowers-32": lambda: generated("clip-flowers-32", PROMPT),
     "clip-32": lambda: imagegen.CLIP.from_preset("clip-32").similarity(
         imagegen.datasets.captioned_flowers(4).images, [PROMPT, "a blue flower"]

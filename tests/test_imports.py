@@ -21,11 +21,12 @@ FILES = {
 # The command line is a user of the package, as pages are, and no part of its ladder.
 MODULES = sorted(FILES.keys() - {"__main__"})
 
-# Every module's siblings, `_checks` and `typing` aside, which all may use.
+# Every module's siblings, `_checks`, `_contracts` and `typing` aside, which all may use.
 ALLOWED = {
     "_backend": "",
     "_batches": "",
     "_checks": "",
+    "_contracts": "",
     "_convolutions": "",
     "_devices": "",
     "_download": "",
@@ -37,20 +38,24 @@ ALLOWED = {
     "autoencoders": "layers _weights",
     "averaging": "",
     "callbacks": "images _files",
-    "checkpoints": "_devices",
+    "checkpoints": "_devices _weights",
     "concepts": "generation images training _files",
     "conditioning": "_weights",
     "datasets": "drawn.captioned folders images _oxford _download",
+    "_tangents": "",
     "_weights": "layers _convolutions",
     "diffusion": "averaging exporting schedules predictions conditioning guidance generation "
     "sampling training presets _batches _jit",
     "discrete": "schedules",
+    "distillation": "averaging diffusion flow_maps generation latent samplers sampling schedules "
+    "training unet",
+    "flow_maps": "diffusion predictions samplers schedules _tangents",
     "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
     "exporting": "guidance samplers _files",
     "features": "presets _batches _download",
     "files": "images _files",
-    "finetuning": "averaging diffusion layers unet _weights",
+    "finetuning": "averaging diffusion layers training unet _weights",
     "folders": "images _devices",
     "images": "",
     "generation": "schedules samplers sampling guidance conditioning _devices _jit",
@@ -59,8 +64,8 @@ ALLOWED = {
     "super_resolution": "generation sampling editing samplers",
     "interpolation": "",
     "inversion": "generation samplers editing interpolation",
-    "latent": "diffusion exporting conditioning guidance generation sampling images presets "
-    "schedules vae",
+    "latent": "diffusion exporting conditioning guidance generation samplers sampling images "
+    "presets schedules vae",
     "layers": "",
     "metrics": "neighbors",
     "neighbors": "",
@@ -84,10 +89,10 @@ ALLOWED = {
     "sd3.schedule": "schedules",
     "sd3.toy": "",
     "text": "_weights conditioning",
-    "training": "_convolutions _devices",
+    "training": "_convolutions _devices _jit",
     "typing": "",
     "unet": "layers _jit _weights",
-    "vae": "layers presets training _batches",
+    "vae": "layers presets training _batches _jit",
     "walks": "generation sampling conditioning interpolation samplers",
     "clip": "text presets training _batches _jit _weights",
 }
@@ -139,7 +144,7 @@ def at_import_time(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_the_siblings_the_design_allows(module):
     names = imported(ast.parse(FILES[module].read_text("utf-8")))
-    assert siblings(names) <= {"_checks", "typing", *ALLOWED[module].split()}
+    assert siblings(names) <= {"_checks", "_contracts", "typing", *ALLOWED[module].split()}
     assert "imagegen" not in names, "a module names the siblings it needs, not all of the package"
 
 

@@ -51,6 +51,35 @@ def _datasets(group):
     return found
 
 
+def test_bytes_are_off_by_at_most_half_a_step_of_their_channel(tmp_path):
+    network = keras.Sequential([keras.Input((32,)), layers.Dense(64), layers.Dense(3)])
+    kernel = network.layers[0].kernel
+    kernel.assign(kernel * np.logspace(-6, 6, kernel.shape[-1]))
+    presets.save_preset(network, tmp_path / "network.keras", bits=8)
+    restored = presets.load(tmp_path / "network.keras", keras.Model)
+    for ours, theirs in zip(network.get_weights(), restored.get_weights(), strict=True):
+        axes = tuple(range(ours.ndim - 1))
+        step = np.abs(ours).max(axes) / 127 if ours.size >= 1024 else 0
+        tolerance = 0.5001 * step + 2**-11 * np.abs(ours) + 1e-7
+        assert (np.abs(theirs - ours) <= (tolerance if ours.ndim >= 2 else 0)).all()
+
+
+def test_bytes_take_half_the_room_and_keras_alone_refuses_them(tmp_path):
+    network = keras.Sequential([keras.Input((64,)), layers.Dense(2048)])
+    for bits in (8, 16):
+        presets.save_preset(network, tmp_path / f"{bits}.keras", bits=bits)
+    small, large = ((tmp_path / f"{bits}.keras").stat().st_size for bits in (8, 16))
+    assert small < 0.65 * large
+    with pytest.raises((KeyError, OSError, ValueError)):
+        keras.saving.load_model(tmp_path / "8.keras")
+
+
+@pytest.mark.parametrize("bits", [0, 7, 32, "8"])
+def test_other_numbers_of_bits_are_refused(tmp_path, bits):
+    with pytest.raises(ValueError, match="`bits`"):
+        presets.save_preset(_network(), tmp_path / "network.keras", bits=bits)
+
+
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
     """A folder of presets that holds one untrained VAE."""
@@ -317,18 +346,23 @@ def test_the_folder_of_weights_holds_the_listed_presets_and_nothing_else():
     }
 
 
-@pytest.mark.slow(reason="paints 48 flowers in the sizes that are shipped")
+@pytest.mark.slow(reason="paints 96 flowers in the sizes that are shipped")
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("captioned-32", imagegen.DiffusionModel), ("captioned-64", imagegen.LatentDiffusion)],
+    ("name", "num_steps"),
+    [
+        ("captioned-32", 12),
+        ("captioned-64", 12),
+        ("captioned-64-fast", 4),
+        ("captioned-64-fast", 1),
+    ],
 )
-def test_the_painters_of_captions_do_what_they_are_told(name, kind):
+def test_the_painters_of_captions_do_what_they_are_told(name, num_steps):
     rng, prompts = np.random.default_rng(0), []
     while len(prompts) < 24:
         flower = imagegen.drawn.sample_attributes(rng)
         if flower.num_petals <= 8:
             prompts.append(imagegen.drawn.caption(flower, name_center=True))
-    images = kind.from_preset(name).generate(prompts, num_steps=12, seed=0)
+    images = presets.load(name, keras.Model).generate(prompts, num_steps=num_steps, seed=0)
     told = imagegen.drawn.prompt_adherence(images, prompts)
     assert min(told.petal_color, told.background_color) > 0.95
     assert min(told.center_color, told.num_petals) > 0.8

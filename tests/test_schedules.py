@@ -148,7 +148,7 @@ def test_even_log_ratios_change_neither_rates_nor_training(schedule, time):
 
 
 def test_only_a_schedule_has_log_ratios():
-    with pytest.raises(ValueError, match="`schedule` must be a schedule"):
+    with pytest.raises(ValueError, match="`schedule` must be a Schedule"):
         imagegen.EvenLogSNRSchedule("cosine")
 
 

@@ -298,7 +298,7 @@ def test_a_number_of_pictures_is_so_many_of_the_empty_prompt(model):
 
 
 def test_latents_of_nan_are_an_error_not_a_black_picture(model):
-    with pytest.raises(FloatingPointError, match="not finite"):
+    with pytest.raises(ValueError, match="`samples` must be finite"):
         model.to_images(np.full((1, *model.sample_shape), np.nan, "float32"))
 
 
@@ -535,7 +535,7 @@ def test_the_memory_of_a_folder_is_that_of_its_weights(model, preset):
         ({"preset": "stable_diffusion_4"}, "'stable_diffusion_3.5_medium', .*Received: preset="),
         ({"dtype": "float8"}, "`dtype` must be one of"),
         ({"image_size": 100}, "divisible by 16"),
-        ({"image_size": (64, 64, 64)}, "`image_size` must be one number or height and width"),
+        ({"image_size": (64, 64, 64)}, "`image_size` must be"),
         ({"image_size": 0}, "`image_size`"),
     ],
 )

@@ -54,7 +54,7 @@ def test_accents_are_read_however_they_are_written():
 
 
 def test_one_sentence_in_the_place_of_several_is_refused():
-    with pytest.raises(ValueError, match="`captions` must be several"):
+    with pytest.raises(ValueError, match="`captions` must be a list"):
         imagegen.WordTokenizer.fit("a red flower")
     with pytest.raises(ValueError, match="`prompts` must be a list"):
         imagegen.WordTokenizer.fit(CAPTIONS).tokens("a red flower")
@@ -69,7 +69,7 @@ def test_one_sentence_in_the_place_of_several_is_refused():
         ("a zebra", "'zebra' is not"),
         ("a red flower <dots>", "'<dots>' is not"),
         ("a a a a a a a a", "at most 7 words"),
-        (3, "must be sentences"),
+        (3, "must be a list"),
         ("🌹", "made of words. Received: '🌹', of which '🌹' is none"),
         ("a red flower 🌻🌹", "of which '🌻🌹' is none"),
         ("a red flower + a bee", r"of which '\+' is none"),
@@ -164,7 +164,7 @@ def test_tokens_are_taken_as_they_are_when_they_fit():
     tokens = layer.tokens(CAPTIONS)
     np.testing.assert_array_equal(layer.tokens(tokens), tokens)
     for wrong in (tokens[:, :-1], tokens + 100, tokens - 9):
-        with pytest.raises(ValueError, match="Tokens must"):
+        with pytest.raises(ValueError, match="`prompts` must"):
             layer.tokens(wrong)
 
 

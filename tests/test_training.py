@@ -72,6 +72,7 @@ WRONG_PICTURES = {
         np.where(np.arange(3) == 1, np.nan, PICTURES.astype("float32")),
         "`images` must be fin",
     ),
+    "masked": (np.ma.masked_array(PICTURES, PICTURES < 9), "`images` must have no masked values"),
     "no array": ("pictures", "`images` must be an array|must be"),
 }
 
@@ -92,6 +93,7 @@ def test_pictures_that_do_not_fit_are_refused_and_nothing_changes(make, images, 
     [
         (PICTURES / 255.0, (0, 255), "from 0 to 255"),
         (PICTURES / 127.5 - 1.0, (0, 255), "from 0 to 255"),
+        (PICTURES > 99, (0, 255), "from 0 to 255"),
         (PICTURES, (0, 1), "from 0 to 1"),
         (PICTURES.astype("float32"), (0, 1), "from 0 to 1"),
     ],
@@ -137,7 +139,14 @@ def test_a_vae_says_which_range_it_saw(images):
         (LABELS - 1, "numbers of classes from 0 to 1"),
         (LABELS + 7, "numbers of classes from 0 to 1"),
         (LABELS[:5], "one for each picture"),
+        (np.eye(2)[LABELS], "one for each picture"),
         (["daisy", "oak"] * 4, "'oak'"),
+        (["daisy", None] * 4, "`prompts` must be an integer"),
+        (LABELS + 0.5, "`prompts` must be whole numbers"),
+        (LABELS * 1j, "`prompts` must hold real numbers"),
+        (np.where(LABELS, np.nan, 0), "`prompts` must be finite"),
+        (np.ma.masked_array(LABELS, LABELS == 1), "`prompts` must have no masked values"),
+        ({"daisy": LABELS}, "`prompts` must be a list of prompts"),
     ],
 )
 def test_labels_that_the_encoder_does_not_know_are_refused(labels, message):
@@ -145,6 +154,36 @@ def test_labels_that_the_encoder_does_not_know_are_refused(labels, message):
     for arguments in ((PICTURES, labels), ((PICTURES, labels),)):
         with pytest.raises(ValueError, match=message):
             model.fit(*arguments, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample_weight": np.ones(5)}, "`sample_weight` must be 8 numbers"),
+        ({"sample_weight": np.ones((8, 2))}, "`sample_weight` must be 8 numbers"),
+        ({"sample_weight": -np.ones(8)}, "`sample_weight` must be 8 numbers"),
+        ({"sample_weight": np.full(8, np.nan)}, "`sample_weight` must be finite"),
+        ({"sample_weight": "all"}, "`sample_weight` must be an array"),
+        ({"class_weight": [1, 2]}, "`class_weight` must be a dictionary"),
+        ({"class_weight": {0: np.nan}}, "`class_weight` must be a finite number"),
+        ({"class_weight": {"rose": 1}}, "`class_weight` must be an integer"),
+        ({"batch_size": 0}, "`batch_size` must be an integer, at least 1"),
+        ({"validation_batch_size": 0, "validation_data": (PICTURES, LABELS)}, "at least 1"),
+        ({"epochs": -1}, "`epochs` must be an integer"),
+        ({"epochs": 1.5}, "`epochs` must be an integer"),
+        ({"steps_per_epoch": 0}, "`steps_per_epoch` must be an integer, at least 1"),
+        ({"validation_split": 1}, "`validation_split` must be below 1"),
+        ({"validation_split": np.nan}, "`validation_split` must be a finite number"),
+        ({"callbacks": "checkpoint"}, "`callbacks` must be a list of Keras's callbacks"),
+        ({"callbacks": [None]}, "`callbacks` must be a list of Keras's callbacks"),
+    ],
+)
+def test_options_of_fit_are_looked_at_before_the_first_step(options, message):
+    model = named()
+    before = weights(model)
+    with pytest.raises(ValueError, match=message):
+        model.fit(PICTURES, LABELS, **{"batch_size": 4, "verbose": 0} | options)
+    assert same(weights(model), before)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +245,10 @@ def test_prompts_are_taken_in_every_form():
         (PICTURES, LABELS),
         (PICTURES, names),
         (PICTURES, np.array(names)),
+        (PICTURES, tuple(names)),
+        (PICTURES, LABELS.astype("float32")),
+        (PICTURES, LABELS.astype(">i8")),
+        (PICTURES.astype(">f4"), LABELS),
         ((list(PICTURES), names),),
     ]
     losses = [trained_on(named(), *form)["loss"] for form in forms]
@@ -225,10 +268,14 @@ class Batches(keras.utils.PyDataset):
 
 
 def test_data_sets_are_taken_with_and_without_prompts():
-    expected = trained_on(plain(), PICTURES)["loss"]
-    assert trained_on(plain(), Batches(PICTURES), batch_size=None)["loss"] == expected
+    first = trained_on(plain(), PICTURES)["loss"]
+    assert trained_on(plain(), Batches(PICTURES), batch_size=None)["loss"] == first
     expected = trained_on(named(), PICTURES, LABELS)["loss"]
     assert trained_on(named(), Batches(PICTURES, LABELS), batch_size=None)["loss"] == expected
+    # Of a generator Keras takes tuples alone.
+    for form in (lambda x: x, lambda x: (x,), lambda x: (x, None), lambda x: list(x)):
+        batches = (form(PICTURES[i : i + 4]) for i in (0, 4))
+        assert trained_on(plain(), batches, batch_size=None, steps_per_epoch=2)["loss"] == first
     batches = ((PICTURES[i : i + 4], LABELS[i : i + 4]) for i in (0, 4))
     assert trained_on(named(), batches, batch_size=None, steps_per_epoch=2)["loss"] == expected
 
@@ -259,6 +306,8 @@ def test_a_weight_of_zero_leaves_a_picture_out():
         for images in (PICTURES, noisy)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    listed = trained_on(named(), PICTURES, LABELS, sample_weight=list(halves), batch_size=8)["loss"]
+    assert listed == losses[0]
     by_class = trained_on(model, PICTURES, LABELS, class_weight={0: 1.0, 1: 0.0}, batch_size=8)
     by_sample = trained_on(named(), PICTURES, LABELS, sample_weight=1.0 - LABELS, batch_size=8)
     assert by_class["loss"] == pytest.approx(by_sample["loss"], rel=1e-6)
@@ -395,3 +444,119 @@ def test_a_word_that_is_not_learned_to_its_end_leaves_every_weight(interruptible
         assert same(weights(model), before)
         assert "<x>" not in model.encoder.tokenizer.words
     model.generate("a red flower", num_steps=1, seed=0)
+
+
+# Relatives of these: what comes batch by batch
+
+
+class Loader:
+    """As PyTorch's `DataLoader`: each loop over it begins anew."""
+
+    def __init__(self, *parts):
+        self.parts, self.loops = parts, 0
+
+    def __len__(self):
+        return 2
+
+    def __iter__(self):
+        self.loops += 1
+        return (tuple(part[i : i + 4] for part in self.parts) for i in (0, 4))
+
+
+def test_a_loader_is_read_in_every_epoch():
+    expected = trained_on(named(), PICTURES, LABELS, epochs=3)["loss"]
+    found = trained_on(named(), Loader(PICTURES, LABELS), batch_size=None, epochs=3)["loss"]
+    assert found == expected
+
+
+def tf_batches(*parts):
+    data = pytest.importorskip("tensorflow").data.Dataset
+    return data.from_tensor_slices(parts if len(parts) > 1 else parts[0]).batch(4)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (PICTURES, np.r_[LABELS[:4], 0, 1, 3, 0], "numbers of classes from 0 to 1"),
+        (PICTURES, np.r_[LABELS[:4], 0, 1, -1, 0], "numbers of classes from 0 to 1"),
+        (np.where(np.arange(8)[:, None, None, None] < 6, PICTURES, np.nan), LABELS, "finite"),
+        (np.where(np.arange(8)[:, None, None, None] < 6, PICTURES, 9e9), LABELS, "value_range"),
+    ],
+)
+def test_every_batch_of_tensorflow_is_looked_at(images, labels, message):
+    model = named()
+    with pytest.raises(ValueError, match=message):
+        model.fit(tf_batches(images.astype("float32"), labels), verbose=0, shuffle=False)
+    assert all(np.isfinite(weight).all() for weight in weights(model))
+    works(model, (PICTURES, LABELS))
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(ValueError, match="at least one batch"):
+        plain().fit(tf_batches(PICTURES[:0]), verbose=0, shuffle=False)
+
+
+def test_weights_of_tensorflow_count():
+    halves = np.float32([1, 0] * 4)
+    expected = trained_on(named(), PICTURES, LABELS, sample_weight=halves)["loss"]
+    found = trained_on(named(), tf_batches(PICTURES, LABELS, halves), batch_size=None)["loss"]
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["train_on_batch", "test_on_batch"])
+def test_a_single_batch_is_looked_at_too(method):
+    model = named()
+    names = ["daisy", "rose"] * 4
+    step = getattr(model, method)
+    assert np.isfinite(step(PICTURES, names))
+    assert np.isfinite(step((PICTURES, LABELS), sample_weight=np.ones(8), return_dict=True)["loss"])
+    before = weights(model)
+    for wrong in ((PICTURES[:, :4], LABELS), (PICTURES, LABELS + 5), (PICTURES,)):
+        with pytest.raises(ValueError, match="Received"):
+            step(*wrong)
+    assert same(weights(model), before)
+    works(model, (PICTURES, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample_weight": 2}, "`sample_weight` must be an array"),
+        ({"sample_weight": [1, [2]]}, "`sample_weight` must be 8 numbers"),
+        ({"sample_weight": np.full(8, 1e39)}, "`sample_weight` must be finite numbers"),
+        ({"sample_weight": "x", "class_weight": {0: 1}}, "`sample_weight` must be an array"),
+        ({"sample_weight": np.ones(3), "class_weight": {0: 1}}, "`sample_weight` must be 8"),
+        ({"validation_data": ()}, "`validation_data` must be"),
+        ({"validation_data": (PICTURES, LABELS, np.ones(8), 1)}, "`validation_data` must be"),
+    ],
+)
+def test_weights_and_validation_of_other_forms_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        named().fit(PICTURES, LABELS, verbose=0, **options)
+
+
+def test_no_pictures_are_refused_and_a_range_is_a_list_of_labels():
+    with pytest.raises(ValueError, match="`images` must hold at least one"):
+        plain().fit([], verbose=0)
+    assert named().fit(PICTURES[:2], range(2), verbose=0).history["loss"]
+
+
+def test_a_wrong_prediction_leaves_the_model():
+    model = named()
+    before = weights(model)
+    with pytest.raises(ValueError, match="a tuple of pictures and tokens"):
+        model.predict(PICTURES, verbose=0)
+    assert same(weights(model), before)
+    works(model, (PICTURES, LABELS))
+    assert len(plain().predict(PICTURES, verbose=0)) == 4
+
+
+@pytest.mark.parametrize("name", ["averaging", "prompt_dropout"])
+@pytest.mark.parametrize("value", [2, -0.1, np.nan, "0.5"])
+def test_shares_that_were_set_are_looked_at(name, value):
+    model = named()
+    before = weights(model)
+    setattr(model, name, value)
+    with pytest.raises(ValueError, match=f"`{name}` must be a finite number from 0 to 1"):
+        model.fit(PICTURES, LABELS, verbose=0)
+    assert same(weights(model), before)

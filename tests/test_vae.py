@@ -429,7 +429,7 @@ def test_networks_that_do_not_fit_are_refused():
         VAE(decoder, encoder)
     with pytest.raises(ValueError, match="must return images of the shape"):
         VAE(encoder, digit_decoder())
-    with pytest.raises(ValueError, match="functional or sequential"):
+    with pytest.raises(ValueError, match="must be a Model"):
         VAE(encoder, layers.Dense(2))
     with pytest.raises(ValueError, match="`beta` must be a finite number from 0"):
         VAE(encoder, decoder, beta=-1)
