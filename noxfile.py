@@ -35,6 +35,7 @@ BACKEND_TESTS = [
         "latent",
         "text",
         "concepts",
+        "distillation",
     )
 ]
 
@@ -51,6 +52,11 @@ def install(session: nox.Session, *groups: str, extra: str = "") -> None:
         )
 
 
+def run_tests(session: nox.Session, backend: str, *arguments: str) -> None:
+    # Several at a time: most of the time goes into compiling, on one core each.
+    session.run("pytest", "-n", "auto", *arguments, env={"KERAS_BACKEND": backend})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting and types."""
@@ -64,29 +70,47 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests on JAX."""
     install(session, "test", extra="[sd3,export]")
-    # Several at a time: most of the time goes into compiling, on one core each.
-    command = ["pytest", "-n", "auto", "--durations=15"]
-    session.run(*command, *session.posargs, env={"KERAS_BACKEND": "jax"})
+    run_tests(session, "jax", "--durations=15", *session.posargs)
+
+
+@nox.session
+def tests_lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest version of each package that pyproject.toml allows."""
+    allowed = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["test"]]
+    # Of a minor version the last patch: a first one may have been withdrawn.
+    session.install(*(f"{requirement.replace('>=', '==')}.*" for requirement in allowed))
+    session.install("--no-deps", "-e", ".")
+    # The packages of the extras ask for newer versions than imagegen itself.
+    without = ["--ignore=tests/test_siege.py", "-k", "not sd3 and not exporting"]
+    run_tests(session, "jax", *without, *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look up known vulnerabilities of everything that the package brings along."""
+    install(session, extra="[sd3,export]")
+    session.install("pip-audit")
+    session.run("pip-audit", "--skip-editable")
 
 
 @nox.session
 def tests_tensorflow(session: nox.Session) -> None:
     """Run the tests of models, schedules and samplers on TensorFlow."""
     install(session, "test", "tensorflow")
-    session.run("pytest", *(session.posargs or BACKEND_TESTS), env={"KERAS_BACKEND": "tensorflow"})
+    run_tests(session, "tensorflow", *(session.posargs or BACKEND_TESTS))
 
 
 @nox.session
 def tests_torch(session: nox.Session) -> None:
     """Run the tests of models, schedules and samplers on PyTorch."""
     install(session, "test", "torch")
-    session.run("pytest", *(session.posargs or BACKEND_TESTS), env={"KERAS_BACKEND": "torch"})
+    run_tests(session, "torch", *(session.posargs or BACKEND_TESTS))
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, executing every chapter that has changed, and check the built HTML."""
-    install(session, "docs", "test", extra="[sd3]")
+    install(session, "docs", "test", extra="[sd3,export]")
     session.run("pytest", "--quiet", "tests/test_pages.py", "tests/test_chapters.py")
     session.run("python", "docs/_machinery/execute.py")
     # Not `--quiet`: then warnings are not counted, and a strict build lets them pass.
@@ -98,7 +122,7 @@ def docs(session: nox.Session) -> None:
 def serve(session: nox.Session) -> None:
     """Show the site on this machine at once, and execute its chapters meanwhile, until Ctrl-C."""
     # The same packages as in `docs`, so that each reuses the chapters that the other has executed.
-    install(session, "docs", "test", extra="[sd3]")
+    install(session, "docs", "test", extra="[sd3,export]")
     session.run(
         "mkdocs", "serve", "--livereload", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"}
     )
@@ -107,7 +131,8 @@ def serve(session: nox.Session) -> None:
 @nox.session
 def site_tests(session: nox.Session) -> None:
     """Look at every page of the site that `docs` built, in Chromium."""
-    session.install(*nox.project.dependency_groups(PYPROJECT, "site"))
+    # With the package, whose results exhibits have to equal.
+    install(session, "site")
     session.run("pytest", "-rs", "site_tests", *session.posargs)
 
 
@@ -122,7 +147,12 @@ def gpu_smoke(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Print the figures behind the project's claims about speed."""
+    """Measure the project's claims, or those named after `--`, into new rows of the dated table."""
     install(session, "bench", extra="[sd3]")
-    for script in sorted(Path("benchmarks").glob("*.py")):
-        session.run("python", str(script))
+    folder = Path("benchmarks")
+    # What the scripts share is no script.
+    shared = {"listings", "report", "turns"}
+    names = session.posargs or sorted({path.stem for path in folder.glob("*.py")} - shared)
+    table = {"IMAGEGEN_BENCHMARKS_TABLE": str((folder / "README.md").resolve())}
+    for name in names:
+        session.run("python", str(folder / f"{name}.py"), env=table)
