@@ -500,7 +500,7 @@ def test_play_moves_and_who_wants_no_motion_sees_stills(open_lab):
     for motion, moves in (("no-preference", True), ("reduce", False)):
         lab = open_lab(reduced_motion=motion)
         lab.control("play").click()
-        # By a clock: on a page that wants little motion, a waiting script gets no frames.
+        # By a clock, as the stills are: a page that does not move may be given no frames.
         at = lab.page.wait_for_function(
             "() => +document.querySelector('[name=at]').value", polling=50
         )

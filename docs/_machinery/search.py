@@ -15,11 +15,12 @@ from pathlib import Path
 
 from mkdocs.plugins import event_priority
 
-# Listings, signatures, the package's source, and who refers to whom.
+# Listings, signatures, and the package's source.
 UNSEARCHED = re.compile(
-    r'<(?=div class="[^"]*\bhighlight"|details class="mkdocstrings-source"|'
-    r'div class="doc doc-backlinks")(\w+)'
+    r'<(?=div class="[^"]*\bhighlight"|details class="mkdocstrings-source")(\w+)'
 )
+# Who refers to whom, with which mkdocstrings ends a section once all pages are known.
+BACKLINKS = re.compile(r"(?:Referenced|Returned|Subclassed|Used) by: <ul>.*", re.DOTALL)
 
 WORDS = {
     "#two-commands": ["install"],
@@ -70,9 +71,11 @@ def on_page_content(content, page, config, files):
 
 @event_priority(-100)  # after the plugin that writes the index
 def on_post_build(config):
-    """Give sections their words, as tags."""
+    """Take out who refers to whom, and give sections their words, as tags."""
     path = Path(config.site_dir) / "search" / "search_index.json"
     index = json.loads(path.read_text("utf-8"))
+    for section in index["docs"]:
+        section["text"] = " ".join(BACKLINKS.sub("", section["text"]).split())
     sections = {section["location"]: section for section in index["docs"]}
     for location, words in WORDS.items():
         if location in sections:

@@ -1,6 +1,7 @@
 // The diffusion lab: the controls, the panes, and the engine behind them.
 
 import { Drawing, decode, encode } from "../drawing.js";
+import { play, wantsStills } from "../motion.js";
 import { readState, writeState } from "../state.js";
 import { drawErrors } from "./chart.js";
 import { GRID, Picture } from "./picture.js";
@@ -90,8 +91,7 @@ class Lab {
     walk: ({ name, points, guesses, levels, steps, count, distance, between }) => {
       const plane = (frames) => frames.map((frame, i) => this.#toPlane(frame, levels[i]));
       const walk = { points: plane(points), guesses: guesses.map(this.restore), levels, steps };
-      const glides = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-      this.pictures[name].setWalk(walk, performance.now(), glides);
+      this.pictures[name].setWalk(walk, performance.now(), !wantsStills());
       this.distances[name] = distance;
       Object.assign(this.distances, { between, count });
       this.showReading();
@@ -223,22 +223,18 @@ class Lab {
 
   /** Moves the points from noise to their places, from the start when they are there. */
   play() {
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const from = this.state.at < 1 ? this.state.at : 0;
-    const begin = performance.now() - 1000 * SECONDS * from;
     this.find("[name=play]").textContent = "Pause";
-    const step = (now) => {
-      const at = Math.min((now - begin) / 1000 / SECONDS, 1);
-      // Whoever wants no motion sees five pictures, one after the other.
-      this.#moveTo(still ? Math.floor(4 * at) / 4 : at);
-      if (at === 1) return this.stop();
-      this.playing = requestAnimationFrame(step);
-    };
-    this.playing = requestAnimationFrame(step);
+    this.playing = play((share) => {
+      const at = Math.min(from + share, 1);
+      this.#moveTo(at);
+      if (at === 1) this.stop();
+      return at < 1;
+    }, { seconds: SECONDS, stills: 4 });
   }
 
   stop() {
-    cancelAnimationFrame(this.playing);
+    this.playing?.();
     this.playing = undefined;
     this.find("[name=play]").textContent = "Play";
   }

@@ -1,5 +1,6 @@
 // The latent plane of the preset `digits-2d`, under the reader's hand.
 
+import { play } from "../motion.js";
 import { readState, writeState } from "../state.js";
 import { PlaneMap } from "./map.js";
 import { loadNetwork } from "./network.js";
@@ -98,23 +99,17 @@ class Plane {
   }
 
   play() {
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const begin = performance.now() - 1000 * SECONDS * Number(this.slider.value);
+    const from = Number(this.slider.value);
     this.playButton.textContent = "Pause";
-    const step = (now) => {
-      const way = ((now - begin) / 1000 / SECONDS) % 2; // There, and back.
-      const share = Math.max(way > 1 ? 2 - way : way, 0);
-      // Whoever wants no motion sees nine pictures, one after the other.
-      const stop = still ? Math.round(8 * share) / 8 : share;
-      this.slider.value = stop; // It has fewer places than a walk has pictures.
-      this.walk(stop);
-      this.playing = requestAnimationFrame(step);
-    };
-    this.playing = requestAnimationFrame(step);
+    this.playing = play((share) => {
+      const way = (from + share) % 2; // There, and back.
+      this.slider.value = way > 1 ? 2 - way : way; // It has fewer places than a walk has pictures.
+      this.walk(way > 1 ? 2 - way : way);
+    }, { seconds: SECONDS, stills: 8 });
   }
 
   stop() {
-    cancelAnimationFrame(this.playing);
+    this.playing?.();
     this.playing = undefined;
     this.playButton.textContent = "Play";
   }
