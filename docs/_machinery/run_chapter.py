@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
@@ -27,6 +28,10 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 MACHINERY = Path(__file__).parent
 CELL_SECONDS = 600
+FLAGS = ["--xla_backend_optimization_level=1"]
+# XLA ends the process at a flag that it doesn't know.
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 12):
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 # What a chapter's process is told, unless the caller's environment says otherwise. A third of a
 # chapter's time goes into compiling. So one chapter's programs serve all others, and are optimized
 # less: that is quicker there and as quick afterwards, as convolutions come from a library.
@@ -34,7 +39,7 @@ ENVIRONMENT = {
     "KERAS_BACKEND": "jax",
     "TQDM_DISABLE": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "XLA_FLAGS": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false",
+    "XLA_FLAGS": " ".join(FLAGS),
     "JAX_COMPILATION_CACHE_DIR": str(MACHINERY.parents[1] / ".cache" / "programs"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
