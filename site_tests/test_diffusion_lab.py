@@ -507,3 +507,4 @@ def test_play_moves_and_who_wants_no_motion_sees_stills(open_lab):
         assert (at.json_value() in (0.25, 0.5, 0.75, 1)) != moves
         lab.control("play").click()
         assert lab.control("play").inner_text() == "Play"
+        assert lab.errors == []

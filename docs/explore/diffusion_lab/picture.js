@@ -42,7 +42,8 @@ export class Picture {
     if (data) this.#dots(data, 0.75 * dot, colors.data);
     if (strokes) this.#strokes(strokes, pen, colors);
     if (!this.walk) return false;
-    const { walk } = this, share = Math.min((now - this.since) / MORPH, 1);
+    // A frame bears the time at which it began, which may be before the walk came.
+    const { walk } = this, share = Math.min(Math.max(now - this.since, 0) / MORPH, 1);
     if (paths) this.#paths(walk.points, at, colors.samples);
     if (arrows) this.#arrows(arrows, colors.arrows);
     if (guesses) this.#dots(between(walk.guesses, at), 0.8 * dot, colors.guesses);
