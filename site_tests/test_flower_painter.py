@@ -294,6 +294,21 @@ def test_keys_choose_paint_and_go_through_the_steps(open_painter):
     assert painter.errors == []
 
 
+def test_frames_are_what_they_were_painted_as_until_others_come(open_painter):
+    painter = open_painter("?painter.steps=2&painter.task=walk")
+    painter.control("paint").click()
+    painter.painted()
+    painter.page.evaluate(
+        """() => { for (const [name, value] of [["task", "noise"], ["at", 0]]) {
+            const control = document.querySelector(`.painter [name=${name}]`);
+            control.value = value;
+            control.dispatchEvent(new Event("input"));
+        } }"""
+    )
+    assert painter.page.locator(".painter-level").inner_text().startswith("Flower 1 of 9")
+    assert painter.errors == []
+
+
 def test_settings_are_in_the_address_and_survive_a_reload(open_painter):
     painter = open_painter("?other=1#the-flower-painter")
     chosen = {"task": "walk", "species": "rose", "toSpecies": "lotus lotus", "sampler": "heun"}

@@ -110,7 +110,7 @@ class Painter {
       // There may be nothing yet but what is to be painted over.
       if (!this.frames.length) return void (time.textContent = "\u00a0");
       delete this.mask.canvas.dataset.waits;
-      if (this.state.task === "walk" && this.follows) {
+      if (this.painted.task === "walk" && this.follows) {
         this.find("[name=at]").value = PARTS / 2; // Where both flowers meet.
         this.showFrame();
       }
@@ -192,7 +192,9 @@ class Painter {
     clearTimeout(this.waiting);
     if (this.phase !== "open") return;
     const { state } = this, [height] = this.model.shape, mask = maskOf(this.drawing.strokes, height);
-    Object.assign(this, { frames: [], follows: true, painting: true, jobs: this.jobs + 1 });
+    // The settings may change while these frames are still looked at.
+    const painted = { task: state.task, steps: state.steps };
+    Object.assign(this, { frames: [], painted, follows: true, painting: true, jobs: this.jobs + 1 });
     this.find("[name=at]").max = state.task === "walk" ? PARTS : state.steps;
     this.find(".painter-time").textContent = "Painting …";
     this.showStrip();
@@ -365,13 +367,14 @@ class Painter {
   }
 
   showFrame() {
-    const { frames, state: { task, steps } } = this, at = Number(this.find("[name=at]").value);
+    const { frames } = this, at = Number(this.find("[name=at]").value);
     const [frame] = frames.filter(Boolean)
       .sort((a, b) => Math.abs(a.step - at) - Math.abs(b.step - at));
     if (!frame) return;
     this.#draw("noisy", frame.noisy);
     this.#draw("guess", frame.clean);
-    const { step, level } = frame, rate = (value) => value.toFixed(2);
+    const { step, level } = frame, { task, steps } = this.painted;
+    const rate = (value) => value.toFixed(2);
     const text = task === "walk" ? `Flower ${step + 1} of ${PARTS + 1} on the walk`
       : `Step ${step} of ${steps}: noise rate ${rate(level.noise)}, signal rate ${rate(level.signal)}`;
     this.find(".painter-level").textContent = text;
