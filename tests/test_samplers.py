@@ -1,7 +1,14 @@
 import itertools
 
 import imagegen
-from imagegen.samplers import advance, initial_noise, levels, step_noise
+from imagegen.samplers import (
+    advance,
+    checked_seed,
+    checked_seeds,
+    initial_noise,
+    levels,
+    step_noise,
+)
 
 import keras
 import numpy as np
@@ -273,3 +280,88 @@ def test_edms_sampler_survives_saving():
     sampler = imagegen.EDMSampler(0.1, sigma_range=(0.1, 9.0), schedule=imagegen.CosineSchedule())
     config = keras.saving.serialize_keras_object(sampler)
     assert keras.saving.deserialize_keras_object(config) == sampler
+
+
+@pytest.mark.parametrize(
+    ("sampler", "straight", "drawing"),
+    [
+        (imagegen.DDIM(), True, False),
+        (imagegen.DDIM(0.3), False, True),
+        (imagegen.DDPM(), False, True),
+        (imagegen.Euler(), True, False),
+        (imagegen.Heun(), False, False),
+        (imagegen.DPMSolver2M(), False, False),
+        (imagegen.EDMSampler(), False, False),
+        (imagegen.EDMSampler(0.1), False, True),
+    ],
+    ids=repr,
+)
+def test_samplers_say_whether_they_go_straight_and_draw_noise(sampler, straight, drawing):
+    assert sampler.goes_straight() is straight
+    assert sampler.draws_noise() is drawing
+
+
+@pytest.mark.parametrize("eta", [0.3, 0.7, 1.0])
+def test_a_step_of_ddim_keeps_the_marginals_and_renews_its_share_of_the_noise(eta):
+    """q(x_t' | x_0) is the schedule's for every eta; what is left of the noise is equation 16's."""
+    clean, noise = 1.5, normal(0, 40_000, 1)
+    now, after = imagegen.Level(0.7, 0.8, 0.6), imagegen.Level(0.4, 0.6, 0.8)
+    sampler = imagegen.DDIM(eta)
+    noisy = ops.convert_to_tensor(now.signal_rate * clean + now.noise_rate * noise)
+    state = sampler.init(noisy, ops.convert_to_tensor(1, "int32"))
+    stepped, estimate, (_, index) = sampler.step(
+        lambda noisy, time: ops.full_like(noisy, clean), noisy, now, after, state
+    )
+    left = ops.convert_to_numpy(stepped).astype("float64") - 0.8 * clean
+    assert left.mean() == pytest.approx(0, abs=0.015)
+    assert left.std() == pytest.approx(0.6, rel=0.02)
+    sigma = eta * 0.6 / 0.8 * np.sqrt(0.8**2 - (0.6 / 0.8 * 0.6) ** 2)
+    kept = np.mean(left * noise) / np.mean(noise.astype("float64") ** 2)
+    assert kept == pytest.approx(np.sqrt(0.6**2 - sigma**2), abs=0.015)
+    assert float(estimate[0, 0]) == clean
+    assert int(index) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"churn": -0.1}, "churn"),
+        ({"noise_scale": -0.1}, "noise_scale"),
+        ({"sigma_range": (-1.0, 1.0)}, "sigma_range"),
+    ],
+)
+def test_an_impossible_churn_is_refused_by_name(options, name):
+    with pytest.raises(ValueError, match=f"`{name}`.*Received"):
+        imagegen.EDMSampler(**options)
+
+
+def test_seeds_travel_as_positive_int32():
+    assert checked_seed(2**31 - 1) == 2**31 - 1
+    assert checked_seeds([0, 2**31 - 1], 2) == [0, 2**31 - 1]
+    assert checked_seeds(7, 2) == 7
+    for seed in (-1, 2**31):
+        with pytest.raises(ValueError, match="`seed`"):
+            checked_seed(seed)
+        with pytest.raises(ValueError, match="`seed`"):
+            checked_seeds([0, seed], 2)
+    with pytest.raises(ValueError, match=r"`seed` must be one for all 3.*Received: 2"):
+        checked_seeds([1, 2], 3)
+    drawn = [checked_seed(None), checked_seeds(None, 2)]
+    assert drawn[0] != drawn[1]
+    assert all(0 <= seed < 2**31 for seed in drawn)
+
+
+def test_a_pair_of_seed_and_number_names_a_sample_of_a_batch():
+    whole = initial_noise(3, (4,), 5)
+    np.testing.assert_array_equal(initial_noise(2, (4,), [(5, 2), (5, 0)]), whole[[2, 0]])
+    pairs, index = ops.convert_to_tensor([[5, 2], [5, 0]], "int32"), ops.convert_to_tensor(4)
+    noise = step_noise(ops.zeros((3, 4)), ops.convert_to_tensor(5, "int32"), index)
+    picked = step_noise(ops.zeros((2, 4)), pairs, index)
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (picked, noise[2::-2])))
+
+
+def test_noise_on_the_way_is_standard_normal():
+    seed, index = (ops.convert_to_tensor(number, "int32") for number in (3, 2))
+    noise = ops.convert_to_numpy(step_noise(ops.zeros((20, 2000)), seed, index)).astype("float64")
+    assert noise.mean() == pytest.approx(0, abs=0.02)
+    assert noise.std() == pytest.approx(1, abs=0.02)
