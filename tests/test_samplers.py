@@ -333,6 +333,7 @@ def test_a_step_of_ddim_keeps_the_marginals_and_renews_its_share_of_the_noise(et
 def test_an_impossible_churn_is_refused_by_name(options, name):
     with pytest.raises(ValueError, match=f"`{name}`.*Received"):
         imagegen.EDMSampler(**options)
+    assert imagegen.EDMSampler(0.1, (0.0, 0.5), 0.0).noise_scale == 0
 
 
 def test_seeds_travel_as_positive_int32():
@@ -365,3 +366,47 @@ def test_noise_on_the_way_is_standard_normal():
     noise = ops.convert_to_numpy(step_noise(ops.zeros((20, 2000)), seed, index)).astype("float64")
     assert noise.mean() == pytest.approx(0, abs=0.02)
     assert noise.std() == pytest.approx(1, abs=0.02)
+
+
+# Two levels whose rates sum neither to 1 nor to the same.
+NOW, AFTER = imagegen.Level(0.9, 0.8, 0.6), imagegen.Level(0.4, 0.28, 0.96)
+
+
+def bent(noisy, time):
+    """A denoiser that bends the path, for tensors and in double precision."""
+    return 0.3 * noisy**2 - time
+
+
+def test_heuns_step_is_the_mean_of_the_slopes_at_both_ends():
+    x = np.float64(normal(0, 50))
+    taken, clean, _ = imagegen.Heun().step(
+        bent, ops.convert_to_tensor(x, "float32"), NOW, AFTER, ()
+    )
+    y, u, u_after = x / 1.4, 0.8 / 1.4, 0.28 / 1.24
+    slope = (y - bent(x, 0.9)) / u
+    there = y + (u_after - u) * slope
+    slope_there = (there - bent(1.24 * there, 0.4)) / u_after
+    expected = 1.24 * (y + (u_after - u) * (slope + slope_there) / 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(taken), expected, atol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(clean), bent(x, 0.9), atol=1e-5)
+
+
+def test_three_steps_of_dpm_solver_are_the_papers():
+    """Algorithm 2 of DPM-Solver++, with its first step of first order and its last one, too."""
+    solver, x = imagegen.DPMSolver2M(), np.float64(normal(0, 50))
+    way = [NOW, AFTER, imagegen.Level(0.2, 0.1, 0.99), imagegen.Level(0.0, 0.0, 1.0)]
+    taken = ops.convert_to_tensor(x, "float32")
+    state = solver.init(taken, ops.convert_to_tensor(0, "int32"))
+    lambdas = [np.log(level.signal_rate / level.noise_rate) for level in way[:3]]
+    before = None
+    for i in range(3):
+        taken, _, state = solver.step(bent, taken, way[i], way[i + 1], state)
+        clean = estimate = bent(x, way[i].time)
+        if i == 1:
+            ratio = (lambdas[1] - lambdas[0]) / (lambdas[2] - lambdas[1])
+            estimate = (1 + 1 / (2 * ratio)) * clean - 1 / (2 * ratio) * before
+        before = clean
+        decay = np.exp(lambdas[i] - lambdas[i + 1]) if i < 2 else 0.0
+        kept = way[i + 1].noise_rate / way[i].noise_rate
+        x = kept * x - way[i + 1].signal_rate * (decay - 1) * estimate
+        np.testing.assert_allclose(ops.convert_to_numpy(taken), x, atol=1e-4)
