@@ -410,3 +410,30 @@ def test_three_steps_of_dpm_solver_are_the_papers():
         kept = way[i + 1].noise_rate / way[i].noise_rate
         x = kept * x - way[i + 1].signal_rate * (decay - 1) * estimate
         np.testing.assert_allclose(ops.convert_to_numpy(taken), x, atol=1e-4)
+
+
+def test_edms_step_is_heuns_method_in_the_ratio_of_the_rates():
+    noisy = np.float64(normal(0, 50))
+    tensor = ops.convert_to_tensor(noisy, "float32")
+    taken, clean, _ = imagegen.EDMSampler().step(bent, tensor, NOW, AFTER, ())
+    x, sigma, sigma_after = noisy / 0.6, 0.8 / 0.6, 0.28 / 0.96
+    slope = (x - bent(noisy, 0.9)) / sigma
+    there = x + (sigma_after - sigma) * slope
+    slope_there = (there - bent(0.96 * there, 0.4)) / sigma_after
+    expected = 0.96 * (x + (sigma_after - sigma) * (slope + slope_there) / 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(taken), expected, atol=2e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(clean), bent(noisy, 0.9), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [imagegen.DDIM(), imagegen.Euler(), imagegen.Heun(), imagegen.EDMSampler()],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_a_step_to_no_noise_ends_in_the_clean_sample(sampler):
+    tensor = ops.convert_to_tensor(normal(0, 50))
+    end = imagegen.Level(0.0, 0.0, 1.0)
+    taken, clean, _ = sampler.step(bent, tensor, NOW, end, ())
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(taken), ops.convert_to_numpy(clean), rtol=1e-5, atol=1e-6
+    )
