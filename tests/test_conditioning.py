@@ -148,6 +148,8 @@ def test_guidance_mixes_what_is_said_to_both_prompts():
     np.testing.assert_allclose(ops.std(rescaled, 1), deviations, rtol=1e-4)
     alone = imagegen.Guidance(positive, scale=3.0).around(told)
     np.testing.assert_array_equal(alone(noisy, 0.5, until=2.0), told(noisy, 0.5, positive, 2.0))
+    with pytest.raises(ValueError, match="zip"):
+        imagegen.Guidance(positive, negative[:1], 3.0).around(told)(noisy, 0.5)
 
 
 def test_guidance_of_some_pictures_is_that_of_their_rows():
