@@ -304,7 +304,7 @@ def test_samplers_say_whether_they_go_straight_and_draw_noise(sampler, straight,
 @pytest.mark.parametrize("eta", [0.3, 0.7, 1.0])
 def test_a_step_of_ddim_keeps_the_marginals_and_renews_its_share_of_the_noise(eta):
     """q(x_t' | x_0) is the schedule's for every eta; what is left of the noise is equation 16's."""
-    clean, noise = 1.5, normal(0, 40_000, 1)
+    clean, noise = 1.5, normal(0, 40, 1000)
     now, after = imagegen.Level(0.7, 0.8, 0.6), imagegen.Level(0.4, 0.6, 0.8)
     sampler = imagegen.DDIM(eta)
     noisy = ops.convert_to_tensor(now.signal_rate * clean + now.noise_rate * noise)
