@@ -130,6 +130,63 @@ def test_rescaling_takes_back_the_contrast_that_guidance_added(seed, scale):
     np.testing.assert_allclose(half, (same + back) / 2, rtol=1e-4, atol=1e-5)
 
 
+def told(noisy, time, conditions, until=0.0):
+    """A denoiser whose answer shows all that it was asked."""
+    return time * noisy + conditions[0] * conditions[1] + until
+
+
+def test_guidance_mixes_what_is_said_to_both_prompts():
+    noisy, *conditions = (ops.convert_to_tensor(normal(seed, 3, 4)) for seed in range(5))
+    positive, negative = tuple(conditions[:2]), tuple(conditions[2:])
+    expected = imagegen.guide(told(noisy, 0.5, positive), told(noisy, 0.5, negative), 3.0)
+    guidance = imagegen.Guidance(positive, negative, 3.0)
+    np.testing.assert_allclose(guidance.around(told)(noisy, 0.5), expected, atol=1e-5)
+    later = guidance.around(told)(noisy, 0.5, until=2.0)
+    np.testing.assert_allclose(later, expected + 2.0, atol=1e-5)
+    rescaled = guidance._replace(rescale=1.0).around(told)(noisy, 0.5)
+    deviations = ops.std(told(noisy, 0.5, positive), 1)
+    np.testing.assert_allclose(ops.std(rescaled, 1), deviations, rtol=1e-4)
+    alone = imagegen.Guidance(positive, scale=3.0).around(told)
+    np.testing.assert_array_equal(alone(noisy, 0.5, until=2.0), told(noisy, 0.5, positive, 2.0))
+    with pytest.raises(ValueError, match="zip"):
+        imagegen.Guidance(positive, negative[:1], 3.0).around(told)(noisy, 0.5)
+
+
+def test_guidance_of_some_pictures_is_that_of_their_rows():
+    parts = [np.float32(np.arange(4) + 10 * number)[:, None] for number in range(3)]
+    guidance = imagegen.Guidance(tuple(parts[:2]), (parts[2], parts[0]), 2.0, 0.5)
+    some = guidance.at(np.array([3, 0]))
+    for chosen, all_rows in zip(
+        some.positive + some.negative, guidance.positive + guidance.negative, strict=True
+    ):
+        np.testing.assert_array_equal(chosen, all_rows[[3, 0]])
+    assert some[2:] == (2.0, 0.5)
+    assert imagegen.Guidance(tuple(parts[:2])).at(np.array([1])).negative is None
+
+
+@pytest.mark.parametrize("rows", [[4], [-1], [0, 9], [[0]], [0.5], [True]], ids=repr)
+def test_rows_that_no_picture_has_are_refused(rows):
+    with pytest.raises(ValueError, match=r"`rows` must be integers.*from 0 to 3"):
+        imagegen.Guidance((np.zeros((4, 2), "float32"),)).at(np.array(rows))
+
+
+def test_autoguidance_extends_the_line_from_the_poorer_estimate():
+    noisy, poorer = normal(0, 3, 4), normal(1, 3, 4)
+    autoguidance = imagegen.Autoguidance(lambda noisy, time: poorer - time, 2.5)
+    guided = autoguidance.around(lambda noisy, time, until: noisy + until)(noisy, 0.5, until=1.0)
+    np.testing.assert_allclose(
+        guided, 2.5 * (noisy + 1.0) - 1.5 * (poorer - 0.5), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_picture_without_contrast_is_rescaled_to_a_picture():
+    grey, positive = np.ones((2, 4, 4, 3), "float32"), normal(0, 2, 4, 4, 3)
+    rescaled = imagegen.rescaled(
+        ops.convert_to_tensor(0 * grey), ops.convert_to_tensor(positive), 1.0
+    )
+    np.testing.assert_array_equal(rescaled, 0)
+
+
 def test_generated_pictures_are_rescaled(model):
     options = {"guidance_scale": 6.0, "num_steps": 2, "seed": 0}
     plain = model.generate(NAMES, **options)

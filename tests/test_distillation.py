@@ -3,7 +3,7 @@
 import imagegen
 from imagegen._tangents import value_and_slope
 from imagegen.distillation import _with_stops
-from imagegen.samplers import levels
+from imagegen.samplers import Level, levels
 
 import keras
 import numpy as np
@@ -219,3 +219,89 @@ def test_a_student_is_not_guided_a_second_time(options):
     with pytest.raises(ValueError, match="guidance built in"):
         student.generate("dog", seed=0, **options)
     assert student.generate("dog", num_steps=1, seed=0).shape == (1, 4, 4, 3)
+
+
+def attempted(output_of, clean, **options):
+    """What `MeanFlow.attempt` gives for a network in closed form, always with the same draws."""
+    noisy, noise_rates, end_rates = keras.Input((2,)), keras.Input((1,)), keras.Input((1,))
+    # The network is told rates of unit variance, and sees samples of unit variance.
+    begin, end = (
+        rate / (rate + ops.sqrt(ops.maximum(1.0 - rate**2, 1e-12)))
+        for rate in (noise_rates, end_rates)
+    )
+    seen = noisy * ops.sqrt(begin**2 + (1.0 - begin) ** 2)
+    network = keras.Model([noisy, noise_rates, end_rates], output_of(seen, begin, end))
+    model = imagegen.MeanFlow(network, value_range=None, **options)
+    seed = keras.random.SeedGenerator(1)
+    given = model.attempt(network, ops.convert_to_tensor(clean), [], seed)
+    return [ops.convert_to_numpy(tensor).astype("float64") for tensor in given]
+
+
+def test_half_of_the_average_velocities_are_velocities_and_jumps_lead_towards_the_picture():
+    clean = np.zeros((4000, 2), "float32")
+    begin = attempted(lambda seen, begin, end: begin + 0.0 * seen, clean)[1][:, 0]
+    end = attempted(lambda seen, begin, end: end + 0.0 * seen, clean)[1][:, 0]
+    jumps = np.abs(begin - end) > 1e-5
+    assert jumps.mean() == pytest.approx(0.5, abs=0.03)
+    assert (end[jumps] < begin[jumps]).all()
+    # The larger and the smaller of two uniform draws.
+    assert begin.mean() == pytest.approx(2 / 3, abs=0.02)
+    assert end[jumps].mean() == pytest.approx(1 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.5])
+def test_the_target_and_the_weight_of_a_known_network_are_those_of_the_identity(power):
+    """Where the network gives z + t^2, its slope along the path is v + 2 t."""
+    clean = 2 * normal(3, 300, 2)
+    begin = attempted(lambda seen, begin, end: begin + 0.0 * seen, clean)[1]
+    end = attempted(lambda seen, begin, end: end + 0.0 * seen, clean)[1]
+    noisy = attempted(lambda seen, begin, end: seen, clean)[1]
+    estimate, output, target, weights = attempted(
+        lambda seen, begin, end: seen + begin**2, clean, power=power
+    )
+    velocity = (noisy - clean) / begin
+    np.testing.assert_allclose(output, noisy + begin**2, atol=1e-4)
+    expected = velocity - (begin - end) * (velocity + 2 * begin)
+    # Beyond, the rate that the network is told is 1 in single precision, and has no slope.
+    told = begin[:, 0] < 0.99
+    np.testing.assert_allclose(target[told], expected[told], atol=2e-3, rtol=2e-3)
+    np.testing.assert_allclose(estimate, noisy - begin * output, atol=1e-4)
+    errors = np.mean((output - target) ** 2, axis=1, keepdims=True)
+    np.testing.assert_allclose(weights, 1 / (errors + 1e-3) ** power, rtol=1e-4)
+    assert velocity.std() == pytest.approx(np.sqrt(5), rel=0.1)
+
+
+def test_without_an_end_a_jump_goes_to_the_clean_sample():
+    network = imagegen.point_mlp(width=8, jumps=True)
+    model = imagegen.FlowMap(network, value_range=None)
+    random = np.random.default_rng(0)
+    for weight in model.averaged.weights:
+        weight.assign(random.standard_normal(weight.shape))
+    noisy = normal(0, 5, 2)
+    whole, clean, nearer = (
+        ops.convert_to_numpy(model.denoise(noisy, 0.7, until=until))
+        for until in (None, Level(0.0, 0.0, 1.0), Level(0.3, 0.5, 0.5))
+    )
+    np.testing.assert_array_equal(whole, clean)
+    assert np.abs(whole - nearer).max() > 1e-3
+    # Only the ratio of the rates says how noisy the end is.
+    scaled = model.denoise(noisy, 0.7, until=Level(0.3, 0.2, 0.2))
+    np.testing.assert_allclose(ops.convert_to_numpy(scaled), nearer, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": imagegen.CosineSchedule()}, "`schedule` must be a FlowSchedule"),
+        ({"prediction": imagegen.NoisePrediction()}, "`prediction` must be a FlowPrediction"),
+        ({"power": -0.1}, "`power`"),
+    ],
+)
+def test_average_velocities_are_those_of_straight_lines(options, message):
+    with pytest.raises(ValueError, match=message):
+        imagegen.MeanFlow(imagegen.point_mlp(width=8, jumps=True), **options)
+
+
+def test_the_power_of_the_weights_is_saved():
+    model = imagegen.MeanFlow(imagegen.point_mlp(width=8, jumps=True), power=0.75)
+    assert imagegen.MeanFlow.from_config(model.get_config()).power == 0.75

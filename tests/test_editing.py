@@ -466,3 +466,122 @@ def test_latents_of_pictures_wider_than_high():
     assert eyes(images / 255).shape == (4, 6)
     flowers = imagegen.datasets.flowers("painted", (16, 24), split="test").images
     assert flowers.shape == (500, 16, 24, 3)
+
+
+@pytest.mark.parametrize("num_visits", [1, 2, 3])
+def test_a_visit_begins_with_the_forward_process_from_the_next_level(num_visits):
+    """Where the sampler beneath does nothing, only the noise of going back adds up."""
+
+    class Still(imagegen.Sampler):
+        def step(self, denoise, noisy, now, after, state):
+            return noisy, noisy, state
+
+    same = lambda noisy, time: noisy  # noqa: E731
+    now, after = Level(0.5, 0.6, 0.8), Level(0.4, 0.28, 0.96)
+    start = ops.ones((40_000, 1))
+    numbers = (ops.convert_to_tensor(number, "int32") for number in (3, 0, num_visits))
+    seed, index, visits = numbers
+    repaint = ops.convert_to_tensor(np.array([[True]]))
+    state = (seed, index, ops.zeros_like(start), repaint, visits)
+    handed, _, (_, index, *_) = imagegen.RePaint(Still()).step(same, start, now, after, state)
+    ratio = 0.8 / 0.96
+    # What keeps the marginals: ratio^2 * 0.28^2 + added = 0.6^2.
+    added = 0.6**2 - ratio**2 * 0.28**2
+    handed = ops.convert_to_numpy(handed).astype("float64")
+    variance = sum(added * ratio ** (2 * visit) for visit in range(num_visits - 1))
+    assert handed.mean() == pytest.approx(ratio ** (num_visits - 1), abs=0.015)
+    assert handed.var() == pytest.approx(variance, rel=0.03, abs=1e-12)
+    assert int(index) == 2 * num_visits
+    # From the clean sample nothing goes back.
+    state = (seed, ops.zeros_like(index), ops.zeros_like(start), repaint, visits)
+    last = Level(0.0, 0.0, 1.0)
+    ended, _, (_, index, *_) = imagegen.RePaint(Still()).step(same, start, now, last, state)
+    np.testing.assert_array_equal(ops.convert_to_numpy(ended), 1)
+    assert int(index) == 2
+
+
+def visited(monkeypatch, pads, shape=(SIZE, SIZE)) -> np.ndarray:
+    """The number of the window that paints each pixel, and 0 where the picture is."""
+    numbers = iter(range(1, 1000))
+
+    def paint(model, images, mask, **options):
+        return np.where(mask[..., None], next(numbers), images).astype("uint8")
+
+    monkeypatch.setattr(inpainting, "inpaint", paint)
+    given = np.zeros((1, *shape, 3), "uint8")
+    return imagegen.outpaint(MODEL, given, pads, seed=0)[0, ..., 0]
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_outpainting_goes_outwards_by_half_a_window(side, monkeypatch):
+    pads = [0, 0, 0, 0]
+    pads[side] = 3 * SIZE // 2 + 2
+    wide = visited(monkeypatch, pads)
+    lines = wide if side < 2 else wide.T
+    assert (lines == lines[:, :1]).all()
+    outwards = lines[:, 0] if side % 2 else lines[::-1, 0]
+    windows = np.unique(outwards)
+    assert (np.diff(outwards.astype(int)) >= 0).all()
+    assert windows.tolist() == [*range(len(windows))]
+    counts = np.bincount(outwards)[1:]
+    # Windows begin at the multiples of half, and at the end of the canvas.
+    assert sorted(counts.tolist()) == [2, *[SIZE // 2] * 3]
+
+
+def test_outpainting_begins_around_the_picture_wherever_it_lies(monkeypatch):
+    wide = visited(monkeypatch, (SIZE // 2, 2 * SIZE, 2 * SIZE, SIZE // 2))
+    rows, columns = np.nonzero(wide)
+    middle = np.array([SIZE // 2 + SIZE / 2, 2 * SIZE + SIZE / 2])
+    order = wide[rows, columns]
+    distance = [
+        np.hypot(
+            rows[order == number].mean() - middle[0], columns[order == number].mean() - middle[1]
+        )
+        for number in np.unique(order)
+    ]
+    early, late = np.array_split(distance, 2)
+    assert early.mean() < late.mean() - SIZE / 2
+    assert max(distance[:4]) < SIZE
+
+
+def test_windows_have_seeds_of_their_own_and_pictures_the_ones_they_have_alone(monkeypatch):
+    handed = []
+
+    def paint(model, images, mask, **options):
+        handed.append(options["seed"])
+        return images
+
+    monkeypatch.setattr(inpainting, "inpaint", paint)
+    imagegen.outpaint(MODEL, random_pictures(2), SIZE, seed=[3, 4])
+    together, handed[:] = list(zip(*handed, strict=True)), []
+    for number, seed in enumerate((3, 4)):
+        imagegen.outpaint(MODEL, random_pictures(1), SIZE, seed=seed)
+        assert tuple(handed) == together[number]
+        handed.clear()
+    assert len(set(together[0]) | set(together[1])) == 2 * len(together[0])
+    assert all(0 <= seed < 2**31 for seeds in together for seed in seeds)
+
+
+def test_a_latent_is_repainted_where_any_of_its_pixels_is():
+    repaint = np.zeros((2, 8, 12, 1), bool)
+    repaint[0, 5, 3] = repaint[1, 0, 11] = True
+    latents = inpainting._of_samples(repaint, (4, 4, 3))
+    assert latents.shape == (2, 4, 4, 1)
+    assert np.argwhere(latents[..., 0]).tolist() == [[0, 2, 1], [1, 0, 3]]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.full((SIZE, SIZE), -1.0),
+        np.full((SIZE, SIZE), 1.5),
+        np.ones((SIZE, SIZE), "uint8"),
+        np.ones((SIZE, SIZE), "int32"),
+        np.ones((1, SIZE, SIZE, 1), bool),
+        np.ones((2, SIZE, SIZE), bool),
+    ],
+    ids=lambda mask: f"{mask.dtype} {mask.shape} {mask.max()}",
+)
+def test_masks_that_say_nothing_clear_are_refused(mask):
+    with pytest.raises(ValueError, match="`mask` must"):
+        imagegen.inpaint(MODEL, random_pictures(1), mask, num_steps=1, seed=0)

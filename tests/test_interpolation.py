@@ -170,6 +170,8 @@ def test_wrong_shapes_and_times_are_refused(interpolation):
         interpolation(np.zeros(3), np.ones((2, 2)), np.ones((2, 2)))
     with pytest.raises(ValueError, match="`t` must be a number or"):
         interpolation(np.zeros(2), np.ones(2), np.ones(2))
+    with pytest.raises(ValueError, match="`t` must be a number or"):
+        interpolation(np.zeros(1), np.ones(2), np.ones(2))
     with pytest.raises(ValueError, match=r"`t` must be from 0 to 1. Received: t=1.5"):
         interpolation(1.5, np.ones(2), np.ones(2))
 

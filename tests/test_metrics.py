@@ -395,10 +395,26 @@ def test_chunks_change_no_share(monkeypatch):
     assert precision_and_recall(x, y) == whole
 
 
-@pytest.mark.parametrize("num_neighbors", [0, 4, 1.5])
-def test_there_are_only_so_many_others(num_neighbors):
+@pytest.mark.parametrize("chunk", [1, 40, 1000])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (50, 3), (50, 30), (7, 2000)])
+def test_parts_of_a_set_and_the_pairs_of_their_rows_fit_a_chunk(chunk, rows, columns, monkeypatch):
+    monkeypatch.setattr(metrics, "_CHUNK_VALUES", chunk)
+    array = np.arange(rows * columns).reshape(rows, columns)
+    parts = [array[part] for part in metrics._slices(array)]
+    np.testing.assert_array_equal(np.concatenate(parts), array)
+    for part in parts:
+        assert part.size <= max(chunk, columns)
+        assert len(part) ** 2 <= chunk
+    # No smaller than they have to be.
+    assert len(parts[0]) == rows or (len(parts[0]) + 1) * max(columns, len(parts[0]) + 1) > chunk
+
+
+@pytest.mark.parametrize(
+    ("num_neighbors", "rule"), [(0, "from 1 to 3"), (4, "from 1 to 3"), (1.5, "an integer")]
+)
+def test_there_are_only_so_many_others(num_neighbors, rule):
     for sets in ((np.zeros((9, 2)), np.zeros((4, 2))), (np.zeros((4, 2)), np.zeros((9, 2)))):
-        with pytest.raises(ValueError, match="num_neighbors"):
+        with pytest.raises(ValueError, match=f"{rule}.*num_neighbors={num_neighbors}"):
             precision_and_recall(*sets, num_neighbors=num_neighbors)
 
 

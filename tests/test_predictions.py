@@ -74,6 +74,29 @@ def test_min_snr_weights_are_the_papers(noise_rate, gamma):
         assert weight == pytest.approx(expected, rel=1e-3)
 
 
+def test_the_plain_weight_is_the_same_at_every_noise_rate():
+    rates = np.linspace(0.01, 1, 5, dtype="float32")
+    weights = imagegen.PlainWeighting()(imagegen.NoisePrediction(), rates, rates[::-1])
+    np.testing.assert_array_equal(weights, 1)
+
+
+def test_min_snr_weights_are_finite_where_there_is_no_noise():
+    noise_rates, signal_rates = np.float32([0, 1e-4]), np.float32([1, 1])
+    weights = imagegen.MinSNRWeighting(5.0)(imagegen.ImagePrediction(), noise_rates, signal_rates)
+    np.testing.assert_array_equal(weights, 5)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [(imagegen.EDMPrediction, "data_deviation"), (imagegen.MinSNRWeighting, "gamma")],
+)
+def test_a_deviation_and_a_limit_that_are_not_positive_are_refused(part, name, value):
+    with pytest.raises(ValueError, match=f"`{name}`.*Received"):
+        part(value)
+    assert getattr(part(1e-6), name) == 1e-6
+
+
 @given(st.one_of(predictions, st.builds(imagegen.MinSNRWeighting, st.floats(0.5, 10))))
 def test_every_part_survives_serialization(part):
     config = keras.saving.serialize_keras_object(part)

@@ -1,7 +1,14 @@
 import itertools
 
 import imagegen
-from imagegen.samplers import advance, initial_noise, levels, step_noise
+from imagegen.samplers import (
+    advance,
+    checked_seed,
+    checked_seeds,
+    initial_noise,
+    levels,
+    step_noise,
+)
 
 import keras
 import numpy as np
@@ -273,3 +280,160 @@ def test_edms_sampler_survives_saving():
     sampler = imagegen.EDMSampler(0.1, sigma_range=(0.1, 9.0), schedule=imagegen.CosineSchedule())
     config = keras.saving.serialize_keras_object(sampler)
     assert keras.saving.deserialize_keras_object(config) == sampler
+
+
+@pytest.mark.parametrize(
+    ("sampler", "straight", "drawing"),
+    [
+        (imagegen.DDIM(), True, False),
+        (imagegen.DDIM(0.3), False, True),
+        (imagegen.DDPM(), False, True),
+        (imagegen.Euler(), True, False),
+        (imagegen.Heun(), False, False),
+        (imagegen.DPMSolver2M(), False, False),
+        (imagegen.EDMSampler(), False, False),
+        (imagegen.EDMSampler(0.1), False, True),
+    ],
+    ids=repr,
+)
+def test_samplers_say_whether_they_go_straight_and_draw_noise(sampler, straight, drawing):
+    assert sampler.goes_straight() is straight
+    assert sampler.draws_noise() is drawing
+
+
+@pytest.mark.parametrize("eta", [0.3, 0.7, 1.0])
+def test_a_step_of_ddim_keeps_the_marginals_and_renews_its_share_of_the_noise(eta):
+    """q(x_t' | x_0) is the schedule's for every eta; what is left of the noise is equation 16's."""
+    clean, noise = 1.5, normal(0, 40, 1000)
+    now, after = imagegen.Level(0.7, 0.8, 0.6), imagegen.Level(0.4, 0.6, 0.8)
+    sampler = imagegen.DDIM(eta)
+    noisy = ops.convert_to_tensor(now.signal_rate * clean + now.noise_rate * noise)
+    state = sampler.init(noisy, ops.convert_to_tensor(1, "int32"))
+    stepped, estimate, (_, index) = sampler.step(
+        lambda noisy, time: ops.full_like(noisy, clean), noisy, now, after, state
+    )
+    left = ops.convert_to_numpy(stepped).astype("float64") - 0.8 * clean
+    assert left.mean() == pytest.approx(0, abs=0.015)
+    assert left.std() == pytest.approx(0.6, rel=0.02)
+    sigma = eta * 0.6 / 0.8 * np.sqrt(0.8**2 - (0.6 / 0.8 * 0.6) ** 2)
+    kept = np.mean(left * noise) / np.mean(noise.astype("float64") ** 2)
+    assert kept == pytest.approx(np.sqrt(0.6**2 - sigma**2), abs=0.015)
+    assert float(estimate[0, 0]) == clean
+    assert int(index) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"churn": -0.1}, "churn"),
+        ({"noise_scale": -0.1}, "noise_scale"),
+        ({"sigma_range": (-1.0, 1.0)}, "sigma_range"),
+    ],
+)
+def test_an_impossible_churn_is_refused_by_name(options, name):
+    with pytest.raises(ValueError, match=f"`{name}`.*Received"):
+        imagegen.EDMSampler(**options)
+    assert imagegen.EDMSampler(0.1, (0.0, 0.5), 0.0).noise_scale == 0
+
+
+def test_seeds_travel_as_positive_int32():
+    assert checked_seed(2**31 - 1) == 2**31 - 1
+    assert checked_seeds([0, 2**31 - 1], 2) == [0, 2**31 - 1]
+    assert checked_seeds(7, 2) == 7
+    for seed in (-1, 2**31):
+        with pytest.raises(ValueError, match="`seed`"):
+            checked_seed(seed)
+        with pytest.raises(ValueError, match="`seed`"):
+            checked_seeds([0, seed], 2)
+    with pytest.raises(ValueError, match=r"`seed` must be one for all 3.*Received: 2"):
+        checked_seeds([1, 2], 3)
+    drawn = [checked_seed(None), checked_seeds(None, 2)]
+    assert drawn[0] != drawn[1]
+    assert all(0 <= seed < 2**31 for seed in drawn)
+
+
+def test_a_pair_of_seed_and_number_names_a_sample_of_a_batch():
+    whole = initial_noise(3, (4,), 5)
+    np.testing.assert_array_equal(initial_noise(2, (4,), [(5, 2), (5, 0)]), whole[[2, 0]])
+    pairs, index = ops.convert_to_tensor([[5, 2], [5, 0]], "int32"), ops.convert_to_tensor(4)
+    noise = step_noise(ops.zeros((3, 4)), ops.convert_to_tensor(5, "int32"), index)
+    picked = step_noise(ops.zeros((2, 4)), pairs, index)
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (picked, noise[2::-2])))
+
+
+def test_noise_on_the_way_is_standard_normal():
+    seed, index = (ops.convert_to_tensor(number, "int32") for number in (3, 2))
+    noise = ops.convert_to_numpy(step_noise(ops.zeros((20, 2000)), seed, index)).astype("float64")
+    assert noise.mean() == pytest.approx(0, abs=0.02)
+    assert noise.std() == pytest.approx(1, abs=0.02)
+
+
+# Two levels whose rates sum neither to 1 nor to the same.
+NOW, AFTER = imagegen.Level(0.9, 0.8, 0.6), imagegen.Level(0.4, 0.28, 0.96)
+
+
+def bent(noisy, time):
+    """A denoiser that bends the path, for tensors and in double precision."""
+    return 0.3 * noisy**2 - time
+
+
+def test_heuns_step_is_the_mean_of_the_slopes_at_both_ends():
+    x = np.float64(normal(0, 50))
+    taken, clean, _ = imagegen.Heun().step(
+        bent, ops.convert_to_tensor(x, "float32"), NOW, AFTER, ()
+    )
+    y, u, u_after = x / 1.4, 0.8 / 1.4, 0.28 / 1.24
+    slope = (y - bent(x, 0.9)) / u
+    there = y + (u_after - u) * slope
+    slope_there = (there - bent(1.24 * there, 0.4)) / u_after
+    expected = 1.24 * (y + (u_after - u) * (slope + slope_there) / 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(taken), expected, atol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(clean), bent(x, 0.9), atol=1e-5)
+
+
+def test_three_steps_of_dpm_solver_are_the_papers():
+    """Algorithm 2 of DPM-Solver++, with its first step of first order and its last one, too."""
+    solver, x = imagegen.DPMSolver2M(), np.float64(normal(0, 50))
+    way = [NOW, AFTER, imagegen.Level(0.2, 0.1, 0.99), imagegen.Level(0.0, 0.0, 1.0)]
+    taken = ops.convert_to_tensor(x, "float32")
+    state = solver.init(taken, ops.convert_to_tensor(0, "int32"))
+    lambdas = [np.log(level.signal_rate / level.noise_rate) for level in way[:3]]
+    before = None
+    for i in range(3):
+        taken, _, state = solver.step(bent, taken, way[i], way[i + 1], state)
+        clean = estimate = bent(x, way[i].time)
+        if i == 1:
+            ratio = (lambdas[1] - lambdas[0]) / (lambdas[2] - lambdas[1])
+            estimate = (1 + 1 / (2 * ratio)) * clean - 1 / (2 * ratio) * before
+        before = clean
+        decay = np.exp(lambdas[i] - lambdas[i + 1]) if i < 2 else 0.0
+        kept = way[i + 1].noise_rate / way[i].noise_rate
+        x = kept * x - way[i + 1].signal_rate * (decay - 1) * estimate
+        np.testing.assert_allclose(ops.convert_to_numpy(taken), x, atol=1e-4)
+
+
+def test_edms_step_is_heuns_method_in_the_ratio_of_the_rates():
+    noisy = np.float64(normal(0, 50))
+    tensor = ops.convert_to_tensor(noisy, "float32")
+    taken, clean, _ = imagegen.EDMSampler().step(bent, tensor, NOW, AFTER, ())
+    x, sigma, sigma_after = noisy / 0.6, 0.8 / 0.6, 0.28 / 0.96
+    slope = (x - bent(noisy, 0.9)) / sigma
+    there = x + (sigma_after - sigma) * slope
+    slope_there = (there - bent(0.96 * there, 0.4)) / sigma_after
+    expected = 0.96 * (x + (sigma_after - sigma) * (slope + slope_there) / 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(taken), expected, atol=2e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(clean), bent(noisy, 0.9), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [imagegen.DDIM(), imagegen.Euler(), imagegen.Heun(), imagegen.EDMSampler()],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_a_step_to_no_noise_ends_in_the_clean_sample(sampler):
+    tensor = ops.convert_to_tensor(normal(0, 50))
+    end = imagegen.Level(0.0, 0.0, 1.0)
+    taken, clean, _ = sampler.step(bent, tensor, NOW, end, ())
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(taken), ops.convert_to_numpy(clean), rtol=1e-5, atol=1e-6
+    )

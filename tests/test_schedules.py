@@ -3,6 +3,7 @@ import imagegen
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import cosine_schedules, times
@@ -207,3 +208,126 @@ def test_an_edit_begins_as_noisy_wherever_sampling_stops(num_steps, strength):
 )
 def test_what_was_renamed_is_found_by_its_name_in_older_files(renamed, name):
     assert keras.saving.get_registered_object(f"imagegen>{name}") is renamed
+
+
+@given(st.floats(0.1, 10))
+def test_flow_begins_where_the_signal_is_a_thousandth_whatever_the_shift(shift):
+    schedule = imagegen.FlowSchedule(shift)
+    assert evaluated(schedule, schedule.sampling_times(7)[0])[1] == pytest.approx(1e-3, rel=2e-3)
+
+
+@given(st.floats(-13, -1), st.floats(0.5, 12), st.integers(8, 512))
+def test_log_ratios_of_the_shifted_cosine_end_where_they_are_told_to(low, high, size):
+    schedule = imagegen.ShiftedCosineSchedule(size, size, (low, high))
+    noise_rates, signal_rates = evaluated(schedule, [0, 1])
+    np.testing.assert_allclose(2 * np.log(signal_rates / noise_rates), [high, low], atol=1e-2)
+
+
+def test_the_shift_counts_pixels_whatever_the_shape_of_the_picture():
+    square, wide = (imagegen.ShiftedCosineSchedule(size) for size in (128, (64, 256)))
+    np.testing.assert_array_equal(evaluated(square, 0.4), evaluated(wide, 0.4))
+
+
+@given(st.floats(1e-3, 0.1), st.floats(1, 200), st.floats(1, 10), times)
+def test_the_rho_th_root_of_edms_sigma_is_linear_in_time(low, high, rho, time):
+    schedule = imagegen.EDMSchedule(low, high, rho)
+    sigma, signal_rate = evaluated(schedule, time)
+    root = time * high ** (1 / rho) + (1 - time) * low ** (1 / rho)
+    # Near the lowest sigma, what is left of the highest one's root is rounding.
+    rounding = 2e-6 * high ** (1 / rho)
+    assert sigma ** (1 / rho) == pytest.approx(root, rel=1e-5, abs=rounding)
+    assert signal_rate == 1
+    assert float(schedule.time_of(np.float32(sigma))) == pytest.approx(time, abs=1e-3)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1e-5, 0.1, 0.5, 0.9, 1 - 1e-5])
+def test_edms_training_times_are_quantiles_cut_off_at_the_ends(probability):
+    schedule = imagegen.EDMSchedule(0.01, 50, 5, log_sigma_mean=0.3, log_sigma_deviation=2.0)
+    time = np.float64(schedule.training_times(np.float32(probability)))
+    log_sigma = 0.3 + 2.0 * scipy.stats.norm.ppf(probability)
+    expected = np.clip(log_sigma, np.log(0.01), np.log(50))
+    assert 0 <= time <= 1
+    assert np.log(evaluated(schedule, time)[0]) == pytest.approx(expected, abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "name"),
+    [
+        (imagegen.ShiftedCosineSchedule, {"image_size": 0}, "image_size"),
+        (imagegen.ShiftedCosineSchedule, {"image_size": 8, "base_size": 0}, "base_size"),
+        *(
+            (imagegen.ShiftedCosineSchedule, {"image_size": 8, "log_snr_range": ends}, "log_snr")
+            for ends in [(-14.0, 1.0), (1.0, 1.0), (2.0, 1.0)]
+        ),
+        (imagegen.FlowSchedule, {"shift": 0.0}, "shift"),
+        (imagegen.FlowSchedule, {"shift": 1001.0}, "shift"),
+        (imagegen.EDMSchedule, {"sigma_min": 0.0}, "sigma_min"),
+        (imagegen.EDMSchedule, {"sigma_min": 1001.0, "sigma_max": 1002.0}, "sigma_min"),
+        (imagegen.EDMSchedule, {"sigma_min": 2.0, "sigma_max": 2.0}, "sigma_max"),
+        (imagegen.EDMSchedule, {"sigma_max": 1001.0}, "sigma_max"),
+        (imagegen.EDMSchedule, {"rho": 0.9}, "rho"),
+        (imagegen.EDMSchedule, {"log_sigma_mean": np.inf}, "log_sigma_mean"),
+        (imagegen.EDMSchedule, {"log_sigma_deviation": 0.0}, "log_sigma_deviation"),
+    ],
+)
+def test_schedules_out_of_range_are_refused_by_name(schedule, options, name):
+    with pytest.raises(ValueError, match=f"`{name}"):
+        schedule(**options)
+
+
+def test_schedules_at_the_limits_of_their_ranges_are_schedules():
+    for schedule in (
+        imagegen.CosineSchedule(0.001, 1.0),
+        imagegen.ShiftedCosineSchedule(1, 1, (-13.0, -12.9)),
+        imagegen.FlowSchedule(1e-3),
+        imagegen.FlowSchedule(1e3),
+        imagegen.EDMSchedule(1e-4, 1e3, 1.0, 0.0, 1e-6),
+    ):
+        rates = evaluated(schedule, schedule.sampling_times(3))
+        assert np.isfinite(rates).all()
+
+
+SCHEDULES = [
+    imagegen.CosineSchedule(),
+    imagegen.FlowSchedule(2),
+    imagegen.EDMSchedule(),
+    imagegen.EvenLogSNRSchedule(imagegen.CosineSchedule()),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("num_steps", [0, -1, 1_000_001, 2.5])
+def test_no_schedule_visits_an_impossible_number_of_times(schedule, num_steps):
+    with pytest.raises((TypeError, ValueError), match="`num_steps`"):
+        schedule.sampling_times(num_steps)
+
+
+def test_a_ratio_that_no_time_has_is_at_one_of_the_ends():
+    schedule = imagegen.CosineSchedule()
+    assert float(schedule.time_of(1e-6)) == pytest.approx(0, abs=1e-6)
+    assert float(schedule.time_of(1e6)) == pytest.approx(1, abs=1e-6)
+
+
+@given(st.integers(1, 100), st.floats(0, 1))
+def test_an_edit_takes_its_share_of_the_steps_and_leaves_some(num_steps, strength):
+    start = imagegen.CosineSchedule().first_step(num_steps, strength)
+    nearest = abs(num_steps - start - strength * num_steps) <= 0.5 + 1e-9
+    if 0 < strength < 1 < num_steps:
+        assert 1 <= start <= num_steps - 1
+        assert nearest or start in (1, num_steps - 1)
+    else:
+        assert nearest
+    if strength in (0, 1):
+        assert start == num_steps * (1 - strength)
+
+
+def test_an_edit_with_few_steps_takes_one_and_leaves_one():
+    for schedule in (SCHEDULES[0], SCHEDULES[-1]):
+        starts = [schedule.first_step(10, strength) for strength in (0.001, 0.999)]
+        assert starts == [9, 1]
+        assert [schedule.first_step(1, strength) for strength in (0.4, 0.6)] == [1, 0]
+
+
+@given(times)
+def test_training_draws_times_uniformly_unless_a_schedule_says_otherwise(time):
+    assert imagegen.CosineSchedule().training_times(time) == time
