@@ -404,6 +404,18 @@ def test_an_interrupted_chapter_leaves_nothing_and_runs_again(chapter, tmp_path,
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["key", "lock"]
 
 
+def test_a_build_that_was_killed_while_it_noted_the_time_stops_no_other(tmp_path, monkeypatch):
+    import chapter_store
+
+    monkeypatch.setattr(chapter_store, "CACHE", tmp_path)
+    chapter = chapter_store.Chapter(Path("title.py"), "key")
+    (tmp_path / "title").mkdir()
+    (tmp_path / "title" / "seconds").write_text("7.5")
+    assert chapter.seconds == 7.5
+    (tmp_path / "title" / "seconds").write_text("")
+    assert chapter.seconds == chapter_store.GUESS
+
+
 def is_running(pid):
     try:
         os.kill(pid, 0)

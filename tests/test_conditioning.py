@@ -536,6 +536,13 @@ def test_a_guiding_network_of_another_size_is_refused():
         )
 
 
+def test_bytes_are_no_names():
+    encoder = imagegen.LabelEncoder(NAMES, 5)
+    for prompts in ([NAMES[0].encode()], np.array(NAMES, "S")):
+        with pytest.raises(ValueError, match=r"`prompts` must be names .* Received: the bytes b'"):
+            encoder.tokens(prompts)
+
+
 def test_a_condition_needs_an_embedding():
     with pytest.raises(ValueError, match="`embedding_dim` must be given"):
         imagegen.UNet(SIZE, [8], block_depth=1, condition_dim=6)

@@ -308,6 +308,9 @@ def test_what_killed_programs_left_is_taken_up_and_swept(server, tmp_path):
     fetch(server.url, path, sha256=SHA256)
     assert server.ranges == ["bytes=2000-"]
     assert sorted(tmp_path.iterdir()) == [path, young]
+    os.utime(young, (0, 0))
+    fetch(server.url, path, sha256=SHA256)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_a_server_says_steers_no_terminal(server, tmp_path):

@@ -1,6 +1,7 @@
 """Files keep pictures and how they were made."""
 
 import json
+import os
 import pathlib
 
 import imagegen
@@ -196,3 +197,18 @@ def test_a_path_may_begin_with_the_users_folder(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`folder` must begin with the folder of a user"):
         imagegen.save_images(pictures, "~nobody-of-that-name/pictures")
     assert [path.name for path in elsewhere.iterdir()] == ["~copies"]
+
+
+# What killed programs leave
+
+
+def test_what_a_killed_program_had_begun_is_removed_later(tmp_path):
+    old, young = (tmp_path / f".imagegen-{number}-image_0001.png" for number in (1, 2))
+    mine = tmp_path / ".imagegen-notes"
+    for path in (old, young, mine):
+        path.write_bytes(b"half")
+    for path in (old, mine):
+        os.utime(path, (0, 0))
+    imagegen.save_images(np.zeros((2, 8, 8)), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"image_0001.png", "image_0002.png", young.name, mine.name}

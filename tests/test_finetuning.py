@@ -195,6 +195,8 @@ def test_additions_of_a_rank_equal_the_sum_of_their_kernels():
 def test_additions_are_made_once_and_have_a_rank():
     with pytest.raises(ValueError, match="`rank`"):
         imagegen.with_lora(labelled(), 0)
+    with pytest.raises(ValueError, match="`rank` must be an integer, from 1 to"):
+        imagegen.with_lora(labelled(), 1_000_000)
     with pytest.raises(ValueError, match="without LoRA"):
         imagegen.with_lora(imagegen.with_lora(labelled(), 2), 2)
 
@@ -244,6 +246,21 @@ def test_a_rehearsal_learns_new_names_and_keeps_old_ones_better_than_training_do
         assert losses[-1] < 0.9 * losses[0]
         changes[name] = np.abs(samples(wide, ["rose"] * 4) - before).mean()
     assert changes["rehearsed"] < 0.5 * changes["plain"]
+
+
+def test_a_rehearsal_is_compiled_first():
+    rehearsal = imagegen.Rehearsal(imagegen.with_names(labelled(), ["tulip"]), ["tulip"])
+    with pytest.raises(ValueError, match="A Rehearsal must be compiled"):
+        rehearsal.fit(np.zeros((2, 8, 8, 3)), ["tulip", "rose"])
+
+
+def test_another_encoder_cannot_be_set():
+    model = labelled()
+    model.compile("adam")
+    model.encoder = 3
+    for act in (lambda: model.fit(np.zeros((2, 8, 8, 3)), ["rose"] * 2), lambda: model.generate(1)):
+        with pytest.raises(ValueError, match=r"`encoder` must be the one .* Received: encoder=3"):
+            act()
 
 
 @pytest.mark.parametrize("names", [["lily"], [], "tulip"])

@@ -344,6 +344,11 @@ def test_captions_are_found_in_any_case_and_with_the_mark_of_utf_16(tmp_path):
             b'{"file_name": "a.png", "text": ["x", "y"]}',
             r"one text for each picture. Received in entry 1: \['x', 'y'\]",
         ),
+        (
+            "metadata.csv",
+            b"file_name,text\na.png,a wall\n./a.png,a door\n",
+            r"one text for each picture. Received in entry 2: another one for 'a\.png'",
+        ),
     ],
 )
 def test_captions_that_cannot_be_read_are_refused(tmp_path, name, content, message):
@@ -351,6 +356,40 @@ def test_captions_that_cannot_be_read_are_refused(tmp_path, name, content, messa
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         datasets.folder(tmp_path, 8)
+
+
+def test_a_second_text_beside_a_picture_is_refused(tmp_path):
+    save(tmp_path / "a.png")
+    for name, text in (("a.txt", "a wall"), ("a.TXT", "a door")):
+        (tmp_path / name).write_text(text)
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("a file system on which both are one file")
+    with pytest.raises(ValueError, match=r"one text for each picture. Received: .*a\.(txt|TXT)"):
+        datasets.folder(tmp_path, 8)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([[0.0, 0.5, 1.0]], [0, 128, 255]),
+        ([[0.0, 51.0, 255.0]], [0, 51, 255]),
+        ([[0, 51, 255]], [0, 51, 255]),
+        ([[0, 13107, 65535]], [0, 51, 255]),
+        ([[0.0, 300.0]], None),
+        ([[-0.5, 1.0]], None),
+        ([[0, 70_000]], None),
+        ([[-1, 200]], None),
+    ],
+)
+def test_a_tiff_of_32_bits_is_scaled_or_refused(tmp_path, values, shown):
+    kind = "float32" if isinstance(values[0][0], float) else "int32"
+    Image.fromarray(np.array(values, kind)).save(tmp_path / "a.tif")
+    if shown is None:
+        with pytest.raises(ValueError, match=r"a\.tif: `picture` must have values"):
+            datasets.folder(tmp_path, (1, len(values[0])))
+    else:
+        found = datasets.folder(tmp_path, (1, len(values[0])))
+        assert found.images[0, 0, :, 0].tolist() == shown
 
 
 @pytest.mark.parametrize("line", ['{"file_name": "a.png", "text": null}', "a.png"])

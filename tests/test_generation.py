@@ -1,5 +1,6 @@
 """The contract: whatever denoises gets prompts, guidance, samplers, walks and editing."""
 
+import dataclasses
 import inspect
 import os
 import random
@@ -435,6 +436,11 @@ def test_the_programs_of_a_model_are_counted_and_few():
     assert len(model._programs) == 1
     for eta in (0.25, 0.5):
         model.generate(2, num_steps=1, sampler=imagegen.DDIM(eta), seed=0)
+    model.generate(2, num_steps=1, sampler=imagegen.DDPM(), seed=0)
+    assert len(model._programs) == 2
+    for churn in (0.1, 0.2):
+        sampler = imagegen.EDMSampler(churn, noise_scale=1 + churn, schedule=model.schedule)
+        model.generate(2, num_steps=1, sampler=sampler, seed=0)
     model.generate(3, num_steps=1, seed=0)
     assert len(model._programs) == 4
     for number in range(5):
@@ -443,6 +449,34 @@ def test_the_programs_of_a_model_are_counted_and_few():
     for number in range(2 * most):
         model._programs.get(number, lambda: None)
     assert len(model._programs) == most
+
+
+@dataclasses.dataclass(frozen=True)
+class Eager(imagegen.DDIM):
+    """Reads its number itself, which is then compiled into its step."""
+
+    def step(self, denoise, noisy, now, after, state):
+        return super().step(denoise, self.eta * noisy, now, after, state)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        imagegen.DDIM,
+        Eager,
+        lambda share: imagegen.EDMSampler(share, schedule=MODEL.schedule),
+        lambda share: imagegen.EDMSampler(0.3, noise_scale=share, schedule=MODEL.schedule),
+        lambda share: imagegen.EDMSampler(0.3, sigma_range=(share, 9), schedule=MODEL.schedule),
+    ],
+)
+def test_one_program_paints_what_each_number_of_a_sampler_says(make):
+    fresh = [
+        Mixture().generate(2, num_steps=4, sampler=make(number), seed=0) for number in (0.2, 0.9)
+    ]
+    model = Mixture()
+    shared = [model.generate(2, num_steps=4, sampler=make(number), seed=0) for number in (0.2, 0.9)]
+    np.testing.assert_array_equal(shared, fresh)
+    assert (shared[0] != shared[1]).any()
 
 
 def test_what_was_forgotten_is_compiled_again():

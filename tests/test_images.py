@@ -177,6 +177,10 @@ def test_grid_refuses_wrong_numbers():
         grid(np.zeros((2, 4, 4)), columns=0)
     with pytest.raises(ValueError, match="`padding` must be an integer, at least 0"):
         grid(np.zeros((2, 4, 4)), padding=-1)
+    with pytest.raises(ValueError, match="`padding` must fit"):
+        grid(np.zeros((2, 4, 4)), columns=1, padding=10**9)
+    with pytest.raises(ValueError, match="`padding` must fit"):
+        grid(np.zeros((4, 4, 4)), padding=10**7)
 
 
 # Figures

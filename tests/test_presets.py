@@ -271,7 +271,7 @@ def test_a_damaged_preset_is_refused(registry):
 @pytest.mark.parametrize("content", [b"", b"no zip file", b"PK\x03\x04" + bytes(100)])
 def test_a_file_that_is_no_model_is_refused(registry, content):
     (registry / "other.keras").write_bytes(content)
-    with pytest.raises(ValueError, match="cannot be loaded: it is damaged"):
+    with pytest.raises(ValueError, match=r"^/.*other\.keras cannot be loaded: it is damaged"):
         VAE.from_preset(registry / "other.keras")
 
 

@@ -446,6 +446,27 @@ def test_a_word_that_is_not_learned_to_its_end_leaves_every_weight(interruptible
     model.generate("a red flower", num_steps=1, seed=0)
 
 
+def test_a_word_that_is_being_added_is_added_to_both_encoders(interruptible, monkeypatch):
+    tokenizer = imagegen.WordTokenizer.fit(["a red flower with petals"])
+    network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, condition_dim=4,
+                            context_shape=(6, 4), attention_resolutions=[8])  # fmt: skip
+    model = imagegen.DiffusionModel(network, encoder=imagegen.TextEncoder(tokenizer, 4))
+    add = imagegen.WordTokenizer.add_word
+
+    def add_and_stop(self, word):
+        token = add(self, word)
+        if word not in model.averaged_encoder.tokenizer.words:
+            stop()
+        return token
+
+    monkeypatch.setattr(imagegen.WordTokenizer, "add_word", add_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        imagegen.add_concept(model, imagegen.Concept("<x>", np.ones(4, "float32")))
+    for encoder in (model.encoder, model.averaged_encoder):
+        token = encoder.tokenizer.tokens(["<x>"])[0, 0]
+        assert (ops.convert_to_numpy(encoder.word_vectors)[token] == 1).all()
+
+
 # Relatives of these: what comes batch by batch
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,10 @@ class Chapter:
         """How long the chapter took when it last ran, here or where the project was measured."""
         path = CACHE / self.name / "seconds"
         known = json.loads(Path(__file__).with_name("seconds.json").read_text("utf-8"))
-        return float(path.read_text()) if path.is_file() else known.get(self.name, GUESS)
+        # A build that was killed while it noted that leaves an empty file.
+        with suppress(OSError, ValueError):
+            return float(path.read_text())
+        return known.get(self.name, GUESS)
 
     def took(self, seconds: float) -> None:
         """Notes how long the chapter took, and forgets its oldest results."""

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+from imagegen._files import ORPHAN_SECONDS
+
 from tqdm import tqdm
 
 CONNECT_SECONDS = 5.0
@@ -26,8 +28,6 @@ LARGEST_BYTES = 4 << 30
 SLOWEST_SECONDS, SLOWEST_BYTES = 30.0, 30 << 10
 # After how many seconds a server is asked again that is too busy, and for how long at most.
 _BUSY_SECONDS, _LONGEST_BUSY_SECONDS = 1.0, 10.0
-# What nobody has written to for so long was left by a program that was killed.
-_ORPHAN_SECONDS = 120.0
 
 
 class DownloadError(OSError):
@@ -98,11 +98,12 @@ def fetch(url: str, path: str | Path, *, sha256: str | None = None, md5: str | N
         )
     algorithm, expected = ("sha256", sha256) if sha256 else ("md5", md5)
     path = Path(path)
+    left = path.with_name(path.name + ".part")
     if path.is_file() and _digest(path, algorithm) == expected:
+        _remove_orphans(left)
         return path
     if os.environ.get("IMAGEGEN_OFFLINE"):
         raise DownloadError(f"{url} is not downloaded, because IMAGEGEN_OFFLINE is set")
-    left = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _taken(left) as part:
@@ -165,18 +166,30 @@ def _take_orphans(left: Path) -> None:
 
     What another call is writing to is younger than that, and stays.
     """
-    orphans = []
-    for path in left.parent.glob(f"{glob.escape(left.name)}-*"):
-        with suppress(FileNotFoundError):
-            about = path.stat()
-            if time.time() - about.st_mtime > _ORPHAN_SECONDS:
-                orphans.append((about.st_size, path))
-    for _, path in sorted(orphans, reverse=True):
+    for path in _orphans(left):
         with suppress(FileNotFoundError):
             if left.exists():
                 path.unlink()
             else:
                 path.rename(left)
+
+
+def _remove_orphans(left: Path) -> None:
+    """Removes what killed programs left of a file that is there."""
+    for path in _orphans(left):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _orphans(left: Path) -> list[Path]:
+    """The parts that nobody is writing to, the longest first."""
+    found = []
+    for path in left.parent.glob(f"{glob.escape(left.name)}-*"):
+        with suppress(FileNotFoundError):
+            about = path.stat()
+            if time.time() - about.st_mtime > ORPHAN_SECONDS:
+                found.append((about.st_size, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _receive(url: str, part: Path) -> bool:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from imagegen._download import cache_folder, reading
-from imagegen._files import whole_file
+from imagegen._files import remove_orphans, whole_file
 from imagegen.images import resized_to, upright
 
 import numpy as np
@@ -107,6 +107,7 @@ def decoded_photographs(archive: Path, height: int, width: int) -> tuple[np.ndar
     identity = f"{archive.resolve()} {archive.stat().st_size} {archive.stat().st_mtime_ns}"
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     path = cache_folder() / "flowers" / f"decoded-{_DECODING}-{height}x{width}-{key}.npz"
+    remove_orphans(path.parent)
     try:
         # Opened here, because NumPy leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from imagegen._checks import check_choice, check_integer, check_number
+from imagegen._checks import check_integer, check_number
 from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.images import as_pictures, check_sides
@@ -67,7 +67,9 @@ def save_animation(
         ```
     """
     path = Path(path)
-    suffix = check_choice(path.suffix.lower(), "path suffix", (".gif", ".webp", ".mp4"))
+    suffix = path.suffix.lower()
+    if suffix not in (".gif", ".webp", ".mp4"):
+        raise ValueError(f"`path` must end in .gif, .webp or .mp4. Received: path={str(path)!r}")
     frames_per_second = _check_speed(frames_per_second)
     pictures = _sequence(frames, there_and_back)
     scale = check_integer(scale, "scale", minimum=1)

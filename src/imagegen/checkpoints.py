@@ -117,7 +117,8 @@ class Checkpoint(keras.callbacks.Callback):
         seeds = [keras.ops.convert_to_numpy(state).tolist() for state in _seed_states(self.model)]
         # Always the same name, so that killed programs leave one unfinished file and not many.
         unfinished = path.with_name("unfinished.keras")
-        self.model.save(unfinished)
+        # Keras's own: this class takes care itself that a file is whole.
+        keras.Model.save(self.model, unfinished)
         with zipfile.ZipFile(unfinished, "a") as archive:
             training = {"epoch": epoch + 1, "seeds": seeds}
             if self._restored is not None:

@@ -12,7 +12,7 @@ from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen.generation import ImageGenerator
 from imagegen.images import as_pictures
-from imagegen.training import CarefulTraining
+from imagegen.training import CarefulTraining, stopping_later
 from imagegen.typing import Batch, Images, Tensor
 
 import keras
@@ -127,9 +127,11 @@ def add_concept(model: ImageGenerator, concept: Concept) -> None:
             f"`concept` must have a vector of the shape {(encoders[0].dim,)}. "
             f"Received: shape {vector.shape}"
         )
-    for encoder in encoders:
-        token = encoder.tokenizer.add_word(concept.word)
-        _set_vector(encoder, token, vector)
+    # Both know the word afterwards, or neither.
+    with stopping_later():
+        for encoder in encoders:
+            token = encoder.tokenizer.add_word(concept.word)
+            _set_vector(encoder, token, vector)
 
 
 @checked

@@ -148,6 +148,11 @@ class LabelEncoder(keras.layers.Layer):
         return np.array([self._token(prompt) for prompt in prompts], "int32")
 
     def _token(self, prompt: Any) -> int:
+        if isinstance(prompt, bytes):
+            raise ValueError(
+                "`prompts` must be names of classes, as texts, or their numbers. "
+                f"Received: the bytes {bytes(prompt)!r}"
+            )
         if not isinstance(prompt, str):
             return check_integer(prompt, "prompts", minimum=0, maximum=len(self.names) - 1)
         if prompt in self.names:

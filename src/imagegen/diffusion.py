@@ -380,6 +380,7 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
             ValueError: If the pictures have another shape or range, or a value is not finite, or
                 the encoder can't read a prompt.
         """
+        self._check_encoder()
         if self.encoder is None:
             if y is not None or (isinstance(x, tuple) and len(x) != 1):
                 raise ValueError(
@@ -708,10 +709,19 @@ class DiffusionModel(ImageGenerator, Exportable, CarefulTraining):
         encoders = [] if self.encoder is None else [(self.encoder, self.averaged_encoder)]
         return [(self.network, self.averaged), *encoders]
 
+    def _check_encoder(self) -> None:
+        # It can be set, too, but its averages would still be those of the first.
+        if type(self.encoder) is not type(self.averaged_encoder):
+            raise ValueError(
+                "`encoder` must be the one that the model was made with. "
+                f"Received: encoder={self.encoder!r}"
+            )
+
     def check_ready(self) -> None:
         """Raises a ValueError when the normalizer or an attribute isn't fit for training."""
         for name in ("averaging", "prompt_dropout"):  # Both can be set at any time.
             check_number(getattr(self, name), name, minimum=0, maximum=1)
+        self._check_encoder()
         if self.value_range is None:
             return
         mean, deviation = self._statistics()

@@ -9,6 +9,7 @@ from typing import Any
 from imagegen._checks import check_choice
 from imagegen._contracts import checked
 from imagegen._files import whole_file
+from imagegen._saving import SavedWhole
 from imagegen.guidance import guide
 from imagegen.samplers import advance
 from imagegen.typing import Tensor
@@ -22,7 +23,7 @@ _PARTS = ("sampler", "denoiser")
 _FILES = ("onnx", "litert", "torch")
 
 
-class Exportable(keras.Model):
+class Exportable(SavedWhole, keras.Model):
     """A Keras model that generates, and can be exported: `DiffusionModel`, `LatentDiffusion`.
 
     Example:

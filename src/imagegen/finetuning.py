@@ -1,5 +1,6 @@
 """Fine-tuning: a trained model that goes on with other words or in another size."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -285,6 +286,7 @@ def with_lora(model: DiffusionModel, rank: int) -> DiffusionModel:
     for network in (copy.network, copy.averaged):
         freeze(network)
         kernels = [layer for layer in network._flatten_layers() if hasattr(layer, "enable_lora")]
+        _check_rank(rank, kernels)
         for layer in kernels:
             layer.enable_lora(rank)
         additions.append([(kernel.lora_kernel_a, kernel.lora_kernel_b) for kernel in kernels])
@@ -307,6 +309,13 @@ def with_lora(model: DiffusionModel, rank: int) -> DiffusionModel:
 
 def _copy(model: DiffusionModel, **changes: object) -> DiffusionModel:
     return type(model).from_config(model.get_config() | changes)
+
+
+def _check_rank(rank: int, layers: list[Any]) -> None:
+    """Raises where no kernel has as many rows and columns as its additions would have."""
+    sides = [(math.prod(layer.kernel.shape[:-1]), layer.kernel.shape[-1]) for layer in layers]
+    if sides:
+        check_integer(rank, "rank", minimum=1, maximum=max(map(min, sides)))
 
 
 def _take_over(copy: DiffusionModel, model: DiffusionModel) -> None:

@@ -445,11 +445,16 @@ def _captions(paths: list[str], files: dict[str, Callable[[], bytes]]) -> list[s
                 ) from error
             return _listed(paths, lines, name)
     # `a.TXT` belongs to `a.jpg`, too.
-    texts = {
-        str(PurePosixPath(name).with_suffix(".txt")): content
-        for name, content in files.items()
-        if _suffix(name) == ".txt"
-    }
+    texts: dict[str, Callable[[], bytes]] = {}
+    for name, content in files.items():
+        if _suffix(name) != ".txt":
+            continue
+        text = str(PurePosixPath(name).with_suffix(".txt"))
+        if text in texts:
+            raise ValueError(
+                f"`path` must hold one text for each picture. Received: {text!r} and {name!r}"
+            )
+        texts[text] = content
     beside = [str(PurePosixPath(path).with_suffix(".txt")) for path in paths]
     if not any(name in texts for name in beside):
         return None
@@ -494,7 +499,13 @@ def _listed(paths: list[str], lines: list[dict[str, str]], name: str) -> list[st
                 f"{name} must hold one text for each picture. "
                 f"Received in entry {number}: {caption!r:.200}"
             )
-        captions[str(PurePosixPath(str(line["file_name"])))] = str(caption)
+        path = str(PurePosixPath(str(line["file_name"])))
+        if path in captions:
+            raise ValueError(
+                f"{name} must hold one text for each picture. "
+                f"Received in entry {number}: another one for {path!r}"
+            )
+        captions[path] = str(caption)
     if not captions.keys() & set(paths):
         raise ValueError(
             f"{name} must name files of the folder, such as {paths[0]!r}. "

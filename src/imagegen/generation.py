@@ -277,9 +277,9 @@ class ImageGenerator(abc.ABC):
         """Generates pictures from noise.
 
         The first call with a number of pictures and a sampler compiles one program; it serves
-        every number of steps, every prompt and every guidance scale, and survives further
-        training. A model keeps the 32 programs that were used last: another `eta` or another
-        number of pictures is another program, and one more `batch_size` serves all numbers.
+        every number of steps, every prompt, every guidance scale and every `eta`, and survives
+        further training. A model keeps the 32 programs that were used last: another number of
+        pictures is another program, and one more `batch_size` serves all numbers.
 
         The same seed gives the same pictures, and picture i is the same however many are asked for.
         Across backends that holds, to rounding, for samplers that draw no noise on the way: `DDPM`,
@@ -550,7 +550,7 @@ class ImageGenerator(abc.ABC):
             return advance(sampler, clipped, noisy, state, table, start, stop, jumps=self.jumps)
 
         # What was replaced makes another program: its formulas are compiled in.
-        key = (sampler, self.formulas(), shapes)
+        key = (sampler._formulas(), self.formulas(), shapes)
         return self._programs.get(key, lambda: compiled(run, self.variables_read))
 
     def _guided(self, guidance: Guidance | None, scale: Tensor) -> Callable[..., Tensor]:

@@ -22,6 +22,8 @@ from PIL import Image, ImageColor, ImageOps
 _CHANNELS = (1, 3)
 # Where a file format has no larger numbers. H.264 stops where its largest level does.
 _LONGEST_SIDES = {"gif": 65_535, "jpeg": 65_500, "jpg": 65_500, "webp": 16_383, "mp4": 16_384}
+# No grid is larger than this.
+_MOST_BYTES = 1 << 32
 _SHAPES = "(height, width), (height, width, 1 or 3), or one of them with a batch axis in front"
 
 
@@ -173,8 +175,13 @@ def upright(picture: Image.Image, background: str = "white") -> Image.Image:
         full = {"F": 1.0, "I": 255.0}.get(picture.mode, 65535.0)
         if values.max() > full:  # Floats up to 255, or 16 bits in the mode of 32.
             full = 255.0 if picture.mode == "F" else 65535.0
-        values *= 255 / full
-        return Image.fromarray(np.rint(values).clip(0, 255).astype("uint8")).convert("RGB")
+        if values.min() < 0 or values.max() > full:
+            rule = "floats from 0 to 1 or to 255" if picture.mode == "F" else "from 0 to 65535"
+            raise ValueError(
+                f"`picture` must have values that say what is white: {rule}. "
+                f"Received: values from {values.min():g} to {values.max():g}"
+            )
+        return Image.fromarray(np.rint(values * (255 / full)).astype("uint8")).convert("RGB")
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
@@ -401,7 +408,13 @@ def _tile(
     num_pictures, height, width, _ = pictures.shape
     rows = math.ceil(num_pictures / columns)
     step_y, step_x = height + gaps[0], width + gaps[1]
-    canvas = np.full((rows * step_y, columns * step_x, 3), paper, dtype="uint8")
+    size = (rows * step_y, columns * step_x, 3)
+    if math.prod(size) > _MOST_BYTES:
+        raise ValueError(
+            f"The pictures and the `padding` must fit {_MOST_BYTES:,} bytes on `columns` columns. "
+            f"Received: a canvas of the shape {size}"
+        )
+    canvas = np.full(size, paper, dtype="uint8")
     for index, picture in enumerate(pictures):
         y, x = index // columns * step_y, index % columns * step_x
         canvas[y : y + height, x : x + width] = picture

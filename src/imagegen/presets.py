@@ -243,7 +243,8 @@ def load(name: str | Path, model_class: type[Model]) -> Model:
             model = keras.saving.load_model(widened, compile=False, safe_mode=True)
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be loaded: it is damaged, or no model of this package. {error}"
+            f"{path} cannot be loaded: it is damaged, or no model of this package. "
+            f"Received: name={str(name)!r}. {error}"
         ) from error
     finally:
         random.setstate(state)

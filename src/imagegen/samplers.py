@@ -6,7 +6,7 @@ text and latent spaces are all behind it.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from imagegen._checks import check_integer, check_number
@@ -126,6 +126,10 @@ class Sampler(Configured):
         """
         raise NotImplementedError
 
+    def _formulas(self) -> Hashable:
+        """What is compiled into `step`; what `init` puts into the state need not be in it."""
+        return self
+
     def goes_straight(self) -> bool:
         """Says whether a step ends on the line through one clean estimate, as `FlowMap` needs it.
 
@@ -189,7 +193,10 @@ class DDIM(Sampler):
 
     @checked
     def init(self, noisy: Tensor, seed: Tensor) -> State:
-        return (seed, ops.zeros((), "int32")) if self.eta else ()
+        return (seed, *_numbers(self.eta)) if self.eta else ()
+
+    def _formulas(self) -> Hashable:
+        return (DDIM, bool(self.eta)) if _steps_as(self, DDIM) else self
 
     @checked
     def step(
@@ -199,13 +206,13 @@ class DDIM(Sampler):
         noise = (noisy - now.signal_rate * clean) / now.noise_rate
         if not self.eta:
             return after.signal_rate * clean + after.noise_rate * noise, clean, state
-        seed, index = state
+        seed, index, eta = state
         kept = now.signal_rate / after.signal_rate * after.noise_rate
         added = ops.sqrt(ops.maximum(now.noise_rate**2 - kept**2, 0.0))
-        sigma = self.eta * after.noise_rate / now.noise_rate * added
+        sigma = eta * after.noise_rate / now.noise_rate * added
         noise = ops.sqrt(ops.maximum(after.noise_rate**2 - sigma**2, 0.0)) * noise
         noise = noise + sigma * step_noise(noisy, seed, index)
-        return after.signal_rate * clean + noise, clean, (seed, index + 1)
+        return after.signal_rate * clean + noise, clean, (seed, index + 1, eta)
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
@@ -362,7 +369,14 @@ class EDMSampler(Sampler):
 
     @checked
     def init(self, noisy: Tensor, seed: Tensor) -> State:
-        return (seed, ops.zeros((), "int32")) if self.churn else ()
+        if not self.churn:
+            return ()
+        gamma = min(self.churn, 2**0.5 - 1)
+        return seed, *_numbers(gamma, *self.sigma_range, self.noise_scale)
+
+    def _formulas(self) -> Hashable:
+        same = _steps_as(self, EDMSampler)
+        return (EDMSampler, bool(self.churn), self.schedule) if same else self
 
     @checked
     def step(
@@ -371,15 +385,14 @@ class EDMSampler(Sampler):
         x, sigma = noisy / now.signal_rate, now.noise_rate / now.signal_rate
         sigma_after = after.noise_rate / after.signal_rate
         if self.churn:
-            seed, index = state
-            low, high = self.sigma_range
-            gamma = ops.where((sigma >= low) & (sigma <= high), min(self.churn, 2**0.5 - 1), 0.0)
+            seed, index, most, low, high, noise_scale = state
+            gamma = ops.where((sigma >= low) & (sigma <= high), most, 0.0)
             raised = sigma * (1 + gamma)
-            added = ops.sqrt(raised**2 - sigma**2) * self.noise_scale
+            added = ops.sqrt(raised**2 - sigma**2) * noise_scale
             x, sigma = x + added * step_noise(noisy, seed, index), raised
             time = ops.where(gamma > 0, self.schedule.time_of(sigma), now.time)
             now = Level(time, *self.schedule(time))
-            state = (seed, index + 1)
+            state = (seed, index + 1, most, low, high, noise_scale)
         clean = denoise(now.signal_rate * x, now.time)
         slope = (x - clean) / sigma
         euler = x + (sigma_after - sigma) * slope
@@ -438,6 +451,16 @@ class DPMSolver2M(Sampler):
         estimate = (1 + weight) * clean - weight * clean_before
         kept = after.noise_rate / now.noise_rate
         return kept * noisy - after.signal_rate * (decay - 1) * estimate, clean, (clean, h)
+
+
+def _numbers(*numbers: float) -> tuple[Tensor, ...]:
+    """A count of steps, and numbers, as a state holds them: one program serves all their values."""
+    return ops.zeros((), "int32"), *(ops.convert_to_tensor(one, "float32") for one in numbers)
+
+
+def _steps_as(sampler: Sampler, kind: type[Sampler]) -> bool:
+    """Whether a sampler, perhaps of a derived class, takes its steps by the code of `kind`."""
+    return all(getattr(type(sampler), one) is getattr(kind, one) for one in ("init", "step"))
 
 
 def _on_the_line(noisy: Tensor, level: Level) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from imagegen._checks import check_finite, check_integer, check_number
 from imagegen._convolutions import quick_kernel_gradients
 from imagegen._devices import check_shares, num_shares
 from imagegen._jit import training
+from imagegen._saving import SavedWhole
 from imagegen.typing import Batch, Config
 
 import keras
@@ -26,7 +27,7 @@ _STATE = {
 }
 
 
-class CarefulTraining(keras.Model):
+class CarefulTraining(SavedWhole, keras.Model):
     """A Keras model whose training is refused before its first step, or leaves whole steps behind.
 
     A class that derives from it says in `check_examples` what it learns from. Where a step fails,
@@ -103,6 +104,11 @@ class CarefulTraining(keras.Model):
         Raises:
             ValueError: If the model can't learn from this.
         """
+        if not self.compiled:
+            raise ValueError(
+                f"A {type(self).__name__} must be compiled before `fit`, as by "
+                '`compile("adam")`. Received: one that is not'
+            )
         _check_half_precision(self)
         _check_options(options)
         batch_size = _size(options, "batch_size", _BATCH_SIZE)
@@ -259,7 +265,7 @@ class CarefulTraining(keras.Model):
     @contextlib.contextmanager
     def _whole_steps(self) -> Iterator[None]:
         try:
-            with training(self.variables), _stopping_between_steps():
+            with training(self.variables), stopping_later():
                 yield
         except BaseException as error:
             # What was traced for a wrong input would be taken for the next one.
@@ -302,8 +308,11 @@ _STOP = threading.Event()
 
 
 @contextlib.contextmanager
-def _stopping_between_steps() -> Iterator[None]:
-    """Lets Stop, a SIGINT, wait for the end of a step; a second one doesn't wait."""
+def stopping_later() -> Iterator[None]:
+    """Lets Stop, a SIGINT, wait: for the end of a step in `fit`, and of the block without one.
+
+    A second one doesn't wait.
+    """
     ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler

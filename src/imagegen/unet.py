@@ -7,6 +7,7 @@ from typing import Any, Self
 from imagegen._checks import check_choice, check_integer, check_number, check_size, check_widths
 from imagegen._contracts import checked
 from imagegen._jit import compiled
+from imagegen._saving import SavedWhole
 from imagegen._weights import attention, average_pooling, conv, dense, upsampling
 from imagegen.layers import DepthToSpace, GroupNormalization, PositionEmbedding, SinusoidalEmbedding
 from imagegen.typing import Config, Size, Tensor
@@ -17,7 +18,7 @@ from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable(package="imagegen")
-class UNet(keras.Model):
+class UNet(SavedWhole, keras.Model):
     """A U-Net of residual blocks.
 
     Going down, every stage but the last runs `block_depth` residual blocks and halves the

@@ -13,6 +13,7 @@ from imagegen._contracts import checked
 from imagegen.concepts import Concept, Learner, captioned
 from imagegen.images import as_pictures, fitted
 from imagegen.sd3.model import StableDiffusion3
+from imagegen.training import stopping_later
 from imagegen.typing import Array, Images, Tensor
 
 import keras
@@ -80,10 +81,11 @@ def add_concept(model: StableDiffusion3, concept: Concept) -> None:
             f"`concept` must have a vector of the shape {(sum(sizes),)}. "
             f"Received: shape {vector.shape}"
         )
-    for table, row in zip(tables, np.split(vector, [sizes[0]]), strict=True):
-        rows = ops.convert_to_numpy(table).copy()
-        rows[token] = row
-        table.assign(rows)
+    with stopping_later():
+        for table, row in zip(tables, np.split(vector, [sizes[0]]), strict=True):
+            rows = ops.convert_to_numpy(table).copy()
+            rows[token] = row
+            table.assign(rows)
 
 
 @checked
