@@ -63,8 +63,8 @@ import itertools
 
 def even_stops(num_steps):
     """Return the levels at evenly spaced times, and the clean end."""
-    # The table is longer: it ends in as many copies of the clean end as it takes
-    # to be of the same length for any number of steps.
+    # The table has the same length for any number of steps: what is left of it
+    # are copies of the clean end.
     table = imagegen.samplers.levels(schedule, num_steps)[: num_steps + 1]
     return [imagegen.Level(*row) for row in table]
 
