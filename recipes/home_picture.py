@@ -1,11 +1,12 @@
-"""Draws the picture of the home page and the README: flowers and digits from the presets.
+"""Draws the pictures of the home page and the README: flowers and digits from the presets.
 
     python recipes/home_picture.py
 
 The flowers are the first that a seed gives, not a selection: one of each of the thirty species that
-training had the most photographs of.
+training had the most photographs of. The other picture is what the home page's own lines paint.
 """
 
+import re
 from pathlib import Path
 
 import imagegen
@@ -13,8 +14,8 @@ import imagegen
 import numpy as np
 from PIL import Image
 
-PICTURE = Path(__file__).parents[1] / "docs" / "assets" / "home.webp"
-COLUMNS, FLOWER, DIGIT = 10, 128, 64
+DOCS = Path(__file__).parents[1] / "docs"
+COLUMNS, FLOWER, DIGIT, FIRST = 10, 128, 64, 256
 
 
 def enlarged(images: np.ndarray, size: int) -> np.ndarray:
@@ -23,6 +24,18 @@ def enlarged(images: np.ndarray, size: int) -> np.ndarray:
     return np.stack(
         [np.asarray(Image.fromarray(image).resize((size, size), Image.BICUBIC)) for image in images]
     )
+
+
+def write(pixels: np.ndarray, name: str) -> None:
+    Image.fromarray(pixels).save(DOCS / "assets" / name, quality=85, method=6)
+
+
+def painted_at_home() -> np.ndarray:
+    """What the lines on the home page paint."""
+    code = re.search(r"```python\n(.*?)```", (DOCS / "index.md").read_text("utf-8"), re.DOTALL)[1]
+    names: dict = {}
+    exec(code, names)
+    return imagegen.grid(enlarged(names["flowers"], FIRST), columns=3, padding=0)
 
 
 def main() -> None:
@@ -40,8 +53,8 @@ def main() -> None:
         imagegen.grid(enlarged(flowers, FLOWER), columns=COLUMNS, padding=0),
         imagegen.grid(enlarged(digits, DIGIT), columns=2 * COLUMNS, padding=0),
     ]
-    PICTURE.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(PICTURE, quality=85, method=6)
+    write(np.concatenate(rows), "home.webp")
+    write(painted_at_home(), "first.webp")
 
 
 if __name__ == "__main__":

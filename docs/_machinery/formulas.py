@@ -15,7 +15,8 @@ from pathlib import Path
 from fontTools import subset
 from math_core import LatexToMathML
 
-FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
+# With the mark that follows it, which must not begin the next line.
+FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>([,.;:?)]*)', re.DOTALL)
 
 # A browser draws a letter that stands alone as the italic one of the mathematical alphabets, and a
 # root, which MathML writes as an element, with the root's sign.
@@ -53,6 +54,6 @@ def on_page_content(content, page, config, files):
             html.unescape(match[2]), displaystyle=match[1] == "div"
         )
         used.update(html.unescape(re.sub("<.*?>", "", formula)))
-        return f'<{match[1]} class="formula">{formula}</{match[1]}>'
+        return f'<{match[1]} class="formula">{formula}{match[3]}</{match[1]}>'
 
     return FORMULA.sub(convert, content)

@@ -32,7 +32,7 @@ def on_page_markdown(markdown, page, config, files):
     """Describe a page by its first sentences; tell a page of the reference from a chapter."""
     page.meta.setdefault("description", described(markdown))
     page.meta.setdefault("preview", preview(markdown, page.file.src_uri))
-    if page.file.src_uri.startswith("api/"):
+    if page.file.src_uri.startswith("api/") and not page.is_index:
         page.meta.setdefault("title", f"{page.title} (reference)")
 
 

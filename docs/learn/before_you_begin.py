@@ -244,7 +244,7 @@ assert losses[0] > min(losses) + 0.01 < losses[-1]
 # sign averages out. Here are both on a narrow valley:
 
 
-# %% alt="A long narrow valley seen from above. Gradient descent jumps from wall to wall; Adam turns into the valley and follows it to the end" caption="The same valley, and 25 steps of each."
+# %% alt="A long narrow valley seen from above. Gradient descent jumps from wall to wall; Adam turns into the valley, follows it, and runs a little past its end" caption="The same valley, and 25 steps of each."
 def gradient(place):
     """The slopes of x² / 2 + 12 y² at a place."""
     return place * [1, 24]

@@ -195,7 +195,7 @@ for name, values in shapes.items():
     )
 left.set(title="betas", xlabel="step", ylim=(0, 0.03))
 right.set(title="signal rate", xlabel="step", ylim=(0, 1))
-right.legend()
+left.legend(loc="upper left")
 plt.show()
 
 # %% [markdown]
@@ -724,8 +724,8 @@ assert max(ratios) < 2.5
 # **Flow matching.** The squares of the two rates sum to 1, so the rates move along a circle. Why not along a line? One
 # can also [mix along a straight line](https://arxiv.org/abs/2209.03003), with $t$ from 0 to 1,
 # $x_t = (1 - t)\, x_0 + t\, \epsilon$, and let the network learn the direction
-# $\epsilon - x_0$ in which a point moves. Each pair of a point and a noise is then joined by a straight line. The paths
-# that samples take are not straight for that, because many such lines cross: an exercise below draws them. In the
+# $\epsilon - x_0$ in which a point moves. Each pair of a point and a noise is then joined by a straight line. That
+# doesn't make the paths of the samples straight, because many such lines cross: an exercise below draws them. In the
 # package these are two objects, [FlowSchedule][imagegen.FlowSchedule] and [FlowPrediction][imagegen.FlowPrediction]. The
 # rest stays as it is.
 #

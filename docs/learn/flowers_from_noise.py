@@ -250,7 +250,7 @@ assert own_scale == 1.5
 # How good are these pictures? As thumbnails, they pass for flowers. Colours, light and the green
 # behind are right, and no two are alike. At a second look, most are *one* flower with petals around a
 # middle. Some are tufts of petals without order, and the symmetry that makes a daisy a daisy is rare.
-# A hundred of them, none left out, are in the [gallery](gallery.py).
+# Sixty-four of them, none left out, are in the [gallery](gallery.py#a-meadow).
 #
 # The reasons are plain. The training was short. The network is small. And 4,500 photographs of some ninety
 # species make about fifty of each. A GPU and a larger network go much further, with the same

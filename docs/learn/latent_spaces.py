@@ -114,6 +114,70 @@ imagegen.show(train.images[:20], titles=train.labels[:20], columns=10)
 # $$z = \mu + \exp\left(\tfrac{1}{2} \log \sigma^2\right) \epsilon, \qquad
 # \epsilon \sim \mathcal{N}(0, 1)$$
 #
+# Here are the three, drawn with digits that the model of this chapter packs and unpacks:
+
+# %% tags=["output"] alt="Three rows. A generator: a point in a plane goes through a decoder and becomes a digit. An autoencoder: a digit goes through an encoder, becomes a point, and goes through a decoder. A variational autoencoder: between the two there is a blot, from which a point is drawn." caption="A generator, an autoencoder and a variational autoencoder."
+from matplotlib.patches import Ellipse, FancyBboxPatch
+
+trained = imagegen.VAE.from_preset("digits-2d")
+digit = test.images[0]
+code = trained.encode(digit[None])[0][0]
+unpacked = trained.decode([[1.2, -0.6], code, code + 0.1])
+
+figure, axes = plt.subplots(figsize=(6.4, 4.6))
+
+
+def network(x, y, name, color):
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y - 0.45),
+            1.7,
+            0.9,
+            boxstyle="round,pad=0.08",
+            facecolor=color,
+            edgecolor="none",
+        )
+    )
+    style = {"ha": "center", "va": "center", "color": "#1b2a41"}
+    axes.text(x + 0.85, y, name, weight="bold", **style)
+
+
+def picture(x, y, image):
+    extent = (x, x + 1.4, y - 0.7, y + 0.7)
+    axes.imshow(image[..., 0], extent=extent, vmin=0, zorder=2)
+
+
+def plane(y, name):
+    x = np.array([4.55, 5.95, 5.95, 4.55, 4.55])
+    axes.plot(x, y + np.array([-0.7, -0.7, 0.7, 0.7, -0.7]), "0.6", lw=1)
+    axes.text(5.25, y - 1.05, name, ha="center", va="center", size=9)
+
+
+def arrow(start, end, y):
+    style = {"arrowstyle": "-|>", "color": "0.35", "linewidth": 1.5}
+    axes.annotate("", (end, y), (start, y), arrowprops=style)
+
+
+names = ["a point", "a code", "a draw from\nmean and deviation"]
+for y, name, image in zip((6, 3.4, 0.8), names, unpacked, strict=True):
+    plane(y, name)
+    arrow(6.1, 6.75, y)
+    network(6.95, y, "decoder", "#d8edd6")
+    arrow(8.85, 9.5, y)
+    picture(9.65, y, image)
+for y in (3.4, 0.8):
+    picture(0.2, y, digit)
+    arrow(1.75, 2.2, y)
+    network(2.4, y, "encoder", "#dbe7f6")
+    arrow(4.25, 4.5, y)
+axes.add_patch(Ellipse((5.15, 0.8), 0.8, 0.6, color="tab:orange", alpha=0.35))
+dots = [(5.45, 5.8), (5.15, 3.4), (5.3, 0.9)]
+axes.plot(*zip(*dots, strict=True), "o", color="tab:orange")
+axes.set(xlim=(0, 11.2), ylim=(-0.6, 6.9), aspect="equal")
+axes.axis("off")
+plt.show()
+
+# %% [markdown]
 # The decoder has to make the same image of every point that may be drawn. So a whole neighbourhood
 # of $\mu$ decodes to that image, or to very similar ones. Where two neighbourhoods overlap, the
 # decoder must find something that serves both. That forces the space to be continuous. And with so

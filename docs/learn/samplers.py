@@ -63,6 +63,8 @@ import itertools
 
 def even_stops(num_steps):
     """Return the levels at evenly spaced times, and the clean end."""
+    # The table has the same length for any number of steps: what is left of it
+    # are copies of the clean end.
     table = imagegen.samplers.levels(schedule, num_steps)[: num_steps + 1]
     return [imagegen.Level(*row) for row in table]
 
@@ -202,7 +204,7 @@ assert np.abs(euler - ddim).max() < 1e-5
 # So we compare by evaluations, and Heun gets half as many steps. (Its last step is Euler's and asks once, so it
 # even stays one below its budget.) The noise is the same everywhere.
 
-# %% tags=["hero"] alt="A flower in four rows of five. DDIM, Heun and DPM-Solver++ go from a blur to nearly the same crisp flower; DDPM goes to another." caption="From left to right more evaluations, from the same noise."
+# %% alt="A flower in four rows of five. DDIM, Heun and DPM-Solver++ go from a blur to nearly the same crisp flower; DDPM goes to another." caption="From left to right more evaluations, from the same noise."
 model = imagegen.DiffusionModel.from_preset("flowers-64")
 # The preset has stops of its own, which we come to below.
 model.schedule = model.schedule.schedule
@@ -369,7 +371,7 @@ assert 0.25 < first_share < 0.35
 # Nothing has to be trained again, because the network knows all times. The same noise once more,
 # without DDPM:
 
-# %% alt="The flower in three rows of five, with even ratios. DPM-Solver++ has its final shape from 10 evaluations on; Heun begins with noise." caption="The same noise again, with stops at even ratios."
+# %% tags=["hero"] alt="A flower in three rows of five, from 4 to 100 evaluations. DPM-Solver++ has its final shape from 10 evaluations on, DDIM and Heun later; Heun begins with noise." caption="From left to right more evaluations, from the same noise, with stops at even ratios."
 model.schedule = even_log_snr
 even_sweep = {
     name: [generate(name, budget) for budget in budgets]
