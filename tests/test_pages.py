@@ -173,7 +173,6 @@ def search():
         'div class="language-python highlight"',
         'div class="language-python doc-signature highlight"',
         'details class="mkdocstrings-source"',
-        'div class="doc doc-backlinks"',
     ],
 )
 def test_listings_are_not_searched(search, tag):
@@ -185,11 +184,21 @@ def test_listings_are_not_searched(search, tag):
 def test_words_for_a_section_that_is_gone_are_a_fault(search, tmp_path, monkeypatch, caplog):
     (tmp_path / "search").mkdir()
     index = tmp_path / "search" / "search_index.json"
-    index.write_text('{"docs": [{"location": "a/#b"}]}', "utf-8")
+    index.write_text('{"docs": [{"location": "a/#b", "text": ""}]}', "utf-8")
     monkeypatch.setattr(search, "WORDS", {"a/#b": ["word"], "a/#gone": ["word"]})
     search.on_post_build(SimpleNamespace(site_dir=tmp_path))
-    assert index.read_text("utf-8") == '{"docs":[{"location":"a/#b","tags":["word"]}]}'
+    assert index.read_text("utf-8") == '{"docs":[{"location":"a/#b","text":"","tags":["word"]}]}'
     assert "a/#gone" in caplog.text
+
+
+def test_who_refers_to_a_name_is_not_searched(search, tmp_path, monkeypatch):
+    (tmp_path / "search").mkdir()
+    index = tmp_path / "search" / "search_index.json"
+    text = "Said.   Referenced by: <ul> <li> Learn </li> </ul> Subclassed by: <ul> </ul>"
+    index.write_text(json.dumps({"docs": [{"location": "a/", "text": text}]}), "utf-8")
+    monkeypatch.setattr(search, "WORDS", {})
+    search.on_post_build(SimpleNamespace(site_dir=tmp_path))
+    assert json.loads(index.read_text("utf-8"))["docs"][0]["text"] == "Said."
 
 
 @pytest.fixture
