@@ -269,8 +269,13 @@ assert ratios[1] < 0.6
 # light, side. What they have in common, the word will mean. The fewer pictures there are, the
 # shorter the training should be.
 #
-# When all of the model moves, it can also forget more than you want. [with_lora][imagegen.with_lora] lets it learn by small
-# additions to its weights alone.
+# When all of the model moves, it can also forget more than you want. There are three cures:
+#
+# - Let the word learn alone first, with `taught.network.trainable = False`. Its vector finds what comes nearest among
+#   all that the network can paint. Then the network has less to learn, and less to spoil.
+# - Train the network in a [Rehearsal][imagegen.Rehearsal]. Old pictures then ask for the old answers, and
+#   `sample_weight` says how much these count.
+# - [with_lora][imagegen.with_lora] lets the network learn by small additions to its weights alone.
 #
 # ## Keep it
 #
