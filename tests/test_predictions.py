@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras import ops
 from strategies import normal, predictions, rates, seeds, times
 
 
@@ -81,9 +82,9 @@ def test_the_plain_weight_is_the_same_at_every_noise_rate():
 
 
 def test_min_snr_weights_are_finite_where_there_is_no_noise():
-    noise_rates, signal_rates = np.float32([0, 1e-4]), np.float32([1, 1])
+    noise_rates, signal_rates = ops.convert_to_tensor([0.0, 1e-4]), ops.ones(2)
     weights = imagegen.MinSNRWeighting(5.0)(imagegen.ImagePrediction(), noise_rates, signal_rates)
-    np.testing.assert_array_equal(weights, 5)
+    np.testing.assert_array_equal(ops.convert_to_numpy(weights), 5)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
