@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import logging
 import re
 import subprocess
 import tarfile
@@ -207,6 +208,20 @@ def machinery(monkeypatch):
     pytest.importorskip("mkdocs", reason="the site is built in the session `docs`")
     monkeypatch.syspath_prepend(str(MACHINERY))
     return load
+
+
+@pytest.mark.parametrize(("is_done", "level"), [(True, "WARNING"), (False, "INFO")])
+def test_a_link_into_a_chapter_that_waits_stops_no_server(machinery, monkeypatch, is_done, level):
+    chapters = machinery("chapters")
+    chapter = SimpleNamespace(is_done=is_done, name="one", folder=Path("none"))
+    monkeypatch.setattr(chapters, "command", "serve")
+    monkeypatch.setattr(chapters, "is_chapter", lambda file: True)
+    monkeypatch.setattr(chapters, "downloads", lambda chapter, config: {})
+    monkeypatch.setattr(chapters.chapter_store, "find", lambda path: chapter)
+    links = SimpleNamespace(anchors=logging.WARNING)
+    config = SimpleNamespace(validation=SimpleNamespace(links=links))
+    chapters.on_files([SimpleNamespace(abs_src_path="one.py", src_uri="learn/one.py")], config)
+    assert logging.getLevelName(links.anchors) == level
 
 
 def test_every_cited_paper_is_on_the_page_of_references_and_every_one_there_is_cited(machinery):
