@@ -146,6 +146,32 @@ def test_the_key_of_a_real_chapter_changes_with_its_text_and_the_backend(monkeyp
     assert len(set(keys)) == 3
 
 
+def test_the_keys_are_the_same_whichever_is_asked_for_first():
+    # Whoever runs chapters and whoever builds the site ask in different orders, and a look for the
+    # data that one chapter reads must not change what another depends on.
+    program = """
+import json, sys
+import chapter_store, dependencies
+chapters = [chapter.path for chapter in chapter_store.all_chapters()]
+order = reversed(chapters) if sys.argv[1] == "reversed" else chapters
+keys = {path.stem: dependencies.key(path) for path in order}
+print(json.dumps([keys, "imagegen" in sys.modules]))
+"""
+    found = []
+    kept = {k: v for k, v in os.environ.items() if k not in ("IMAGEGEN_DATA", "KERAS_BACKEND")}
+    for order in ("forwards", "reversed"):
+        run = subprocess.run(
+            [sys.executable, "-c", program, order],
+            env=kept | {"PYTHONPATH": str(MACHINERY)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        found.append(json.loads(run.stdout))
+    assert found[0] == found[1]
+    # Three seconds, and variables that it sets.
+    assert not found[0][1]
+
+
 def test_every_embedded_file_belongs_to_a_data_set():
     import dependencies
 

@@ -10,7 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from imagegen import _download
-from imagegen._download import DownloadError, cache_folder, fetch, file_sha256
+from imagegen._cache import cache_folder
+from imagegen._download import DownloadError, fetch, file_sha256
 
 import pytest
 

@@ -251,8 +251,8 @@ def _file_digest(path: Path, size: int, changed: int) -> str:
 @functools.cache
 def _download_folder() -> Path:
     """The folder that the package downloads to, as the package's own file says."""
-    path = ROOT / "src" / "imagegen" / "_download.py"
-    spec = importlib.util.spec_from_file_location("download", path)
+    path = ROOT / "src" / "imagegen" / "_cache.py"
+    spec = importlib.util.spec_from_file_location("cache", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.cache_folder()

@@ -12,7 +12,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from imagegen._download import cache_folder, reading
+from imagegen._cache import cache_folder
+from imagegen._download import reading
 from imagegen._files import remove_orphans, whole_file
 from imagegen.images import resized_to, upright
 

@@ -6,7 +6,7 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
-from imagegen._download import cache_folder
+from imagegen._cache import cache_folder
 
 import keras
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imagegen._cache import cache_folder, expanded
 from imagegen._checks import check_choice, check_integer, check_number, check_size, warn
 from imagegen._contracts import checked
-from imagegen._download import DownloadError, cache_folder, expanded, fetch, reading
+from imagegen._download import DownloadError, fetch, reading
 from imagegen._oxford import FLOWER_NAMES as FLOWER_NAMES
 from imagegen._oxford import decoded_photographs, species_labels
 from imagegen.drawn.captioned import captioned_flowers as captioned_flowers

@@ -5,9 +5,10 @@ from typing import Any
 
 from imagegen import presets
 from imagegen._batches import in_batches
+from imagegen._cache import cache_folder
 from imagegen._checks import check_choice, check_finite, check_integer, check_rank, warn
 from imagegen._contracts import checked
-from imagegen._download import DownloadError, cache_folder, fetch
+from imagegen._download import DownloadError, fetch
 from imagegen.typing import Images
 
 import keras

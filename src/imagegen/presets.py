@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagegen import _download
+from imagegen._cache import cache_folder
 from imagegen._contracts import checked
 from imagegen._files import whole_file
 
@@ -277,9 +278,7 @@ def _find(name: str) -> Path:
                 "An address of a preset must end in its checksum, #sha256=<64 hexadecimal "
                 f"digits>. Received: name={name!r}"
             )
-        return _download.fetch(
-            url, _download.cache_folder() / "presets" / f"{sha256}.keras", sha256=sha256
-        )
+        return _download.fetch(url, cache_folder() / "presets" / f"{sha256}.keras", sha256=sha256)
     if not Path(name).is_file():
         known = ", ".join(map(repr, list_presets()))
         raise ValueError(
