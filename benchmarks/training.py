@@ -10,13 +10,12 @@ They take turns. A backend that isn't installed is left out.
 Claim: `fit` takes at most 3% more than the bare step.
 """
 
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from importlib import util
 
 from report import report
-from turns import asks, median_seconds
+from turns import median_seconds, processes, serve
 
 SIZE, WIDTHS, DEPTH, BATCH_SIZE, STEPS, ROUNDS = 64, (32, 64, 96, 128), 2, 32, 2, 5
 CONTENDERS = {
@@ -28,15 +27,12 @@ CONTENDERS = {
 }
 
 
-def serve(name: str) -> None:
-    """Takes `STEPS` training steps for each line that comes in, and answers when they are done."""
+def contender(name: str) -> Callable[[], object]:
+    """What takes `STEPS` training steps."""
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH_SIZE, SIZE, SIZE, 3), "uint8")
-    run = example(images) if name.startswith("Keras's") else ours(images, name.startswith("bare"))
-    for _ in sys.stdin:
-        run()
-        print("done", flush=True)
+    return example(images) if name.startswith("Keras's") else ours(images, name.startswith("bare"))
 
 
 def ours(images, bare: bool):
@@ -72,21 +68,9 @@ def example(images):
 
 
 def main() -> None:
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, name],
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name, backend in CONTENDERS.items()
-        if util.find_spec(backend)
-    }
-    medians = median_seconds({name: asks(each) for name, each in processes.items()}, ROUNDS)
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+    backends = {name: backend for name, backend in CONTENDERS.items() if util.find_spec(backend)}
+    with processes(__file__, backends) as contenders:
+        medians = median_seconds(contenders, ROUNDS)
     for name, median in medians.items():
         print(f"{name:30} {median / STEPS:7.3f} s a step")
     fit, bare = medians["fit on JAX"], medians["bare jax.jit"]
@@ -96,12 +80,12 @@ def main() -> None:
         f"{fit / bare:.3f} times; beside `fit` on JAX, "
         + ", ".join(f"{name} takes {medians[name] / fit:.2f} times as long" for name in others[1:]),
         "keras",
-        *{backend for backend in CONTENDERS.values() if util.find_spec(backend)},
+        *set(backends.values()),
     )
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        serve(sys.argv[1])
+        serve(contender(sys.argv[1]))
     else:
         main()

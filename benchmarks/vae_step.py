@@ -7,12 +7,11 @@ most 2.5 times the step of Keras on TensorFlow. Each contender is a process of i
 backend is chosen once a process; they take turns, so that a busy machine slows all of them.
 """
 
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 
 from report import report
-from turns import asks, median_seconds
+from turns import median_seconds, processes, serve
 
 BATCH_SIZE = 128
 STEPS = 4
@@ -24,8 +23,8 @@ CONTENDERS = {  # Backend, and whether the decoder's layers are Keras's own.
 }
 
 
-def serve(name: str) -> None:
-    """Times `STEPS` training steps for each line that comes in, and answers when they are done."""
+def contender(name: str) -> Callable[[], object]:
+    """What takes `STEPS` training steps."""
     import imagegen
 
     import keras
@@ -43,27 +42,13 @@ def serve(name: str) -> None:
     vae.compile("adam")
     images = np.random.default_rng(0).uniform(size=(STEPS * BATCH_SIZE, 28, 28, 1))
     images = images.astype("float32")
-    vae.fit(images, batch_size=BATCH_SIZE, verbose=0)
-    for _ in sys.stdin:
-        vae.fit(images, batch_size=BATCH_SIZE, verbose=0)
-        print("done", flush=True)
+    return lambda: vae.fit(images, batch_size=BATCH_SIZE, verbose=0)
 
 
 def main() -> None:
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, name],
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name, (backend, _) in CONTENDERS.items()
-    }
-    medians = median_seconds({name: asks(each) for name, each in processes.items()}, ROUNDS)
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+    backends = {name: backend for name, (backend, _) in CONTENDERS.items()}
+    with processes(__file__, backends) as contenders:
+        medians = median_seconds(contenders, ROUNDS)
     for name, median in medians.items():
         print(f"{name:30} {1000 * median / STEPS:7.1f} ms a step")
     ours, plain, tensorflow = medians.values()
@@ -82,6 +67,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        serve(sys.argv[1])
+        serve(contender(sys.argv[1]))
     else:
         main()
