@@ -200,8 +200,10 @@ except ValueError as error:
 # loaded twice. `auto_shard_dataset=False` says that this is settled. Every process saves and paints, because all of
 # them have to take part. The first one keeps the checkpoint, in a folder that all can read.
 #
-# When a machine fails, the others can't go on: their next exchange ends in an error, and so does the program. Start all
-# of them again, and they go on after the last finished epoch.
+# When a machine fails, the others can't go on: their next exchange ends in an error, and so does the program. The error
+# is that of the library that exchanges. It speaks of connections or of the sizes of messages, and rarely names the
+# machine: that is the one whose output ended first. Start all of them again, and they go on after the last finished
+# epoch.
 #
 # ## What it is worth
 #
