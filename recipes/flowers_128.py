@@ -14,7 +14,8 @@ epoch. Of two words of a name it now and then keeps the last, so that there are 
 too. Species with few photographs are only flowers to it: their name could only bring those back.
 
 An epoch is a quarter of the pictures, drawn anew. After each, a checkpoint is written to the folder
-of the run, and a line to its `log.csv`; after every twentieth, pictures of the prompts below.
+of the run, and a line to its `log.csv`; after the 1st, 3rd, 10th, 30th and last, pictures of the
+prompts below.
 Kill the program at any moment: the same command goes on from there, and ends with the same weights.
 
 The learning rate falls to 0 at the last epoch. What came of one training can begin another:
@@ -257,7 +258,10 @@ def main() -> None:
     model.compile(keras.optimizers.AdamW(learning_rate, weight_decay=1e-4, clipnorm=1.0))
     whole = imagegen.LatentDiffusion(model, autoencoder)
     pictures = imagegen.ShowGenerated(
-        prompts=PROMPTS, generator=whole, folder=options.folder / "pictures", every=20
+        prompts=PROMPTS,
+        generator=whole,
+        folder=options.folder / "pictures",
+        every=(1, 3, 10, 30, options.epochs),
     )
     train(model, batches, options.epochs, options.folder, pictures)
     if options.preset:

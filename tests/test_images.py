@@ -306,6 +306,11 @@ def test_callback_draws_after_every_so_many_epochs(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["epoch_0002.png", "epoch_0004.png"]
 
 
+def test_callback_draws_after_the_epochs_that_are_listed(tmp_path):
+    train(ShowGenerated(2, every=(1, 3, 9), folder=tmp_path), epochs=5)
+    assert sorted(os.listdir(tmp_path)) == ["epoch_0001.png", "epoch_0003.png"]
+
+
 def test_callback_asks_what_it_is_told_for_each_prompt(tmp_path):
     asked = []
 
@@ -335,6 +340,9 @@ def test_callback_refuses_what_it_cannot_draw(tmp_path):
         train(ShowGenerated(generator="a painter"))
     with pytest.raises(ValueError, match="`every` must be an integer, at least 1"):
         ShowGenerated(every=0)
+    for listed in ([3, 0], "13", [True]):
+        with pytest.raises(ValueError, match="`every` must be an integer"):
+            ShowGenerated(every=listed)
 
 
 @given(st.integers(1, 40), st.integers(0, 20), st.booleans())

@@ -28,7 +28,7 @@ class ShowGenerated(keras.callbacks.Callback):
             around it, such as a `LatentDiffusion`.
         columns: How many of them there are in a row.
         num_steps: Steps of the sampler.
-        every: Draws after each so many epochs.
+        every: Draws after each so many epochs; or after those that are listed, counted from 1.
         seed: The seed of the noise.
         folder: Where to save the grids as `epoch_0001.png` and so on; made when it is missing. By
             default they are shown in the notebook instead.
@@ -65,7 +65,7 @@ class ShowGenerated(keras.callbacks.Callback):
         generator: Any = None,
         columns: int = 6,
         num_steps: int = 20,
-        every: int = 1,
+        every: int | Sequence[int] = 1,
         seed: int = 0,
         folder: str | os.PathLike[str] | None = None,
     ):
@@ -75,7 +75,11 @@ class ShowGenerated(keras.callbacks.Callback):
         self.generator = generator
         self.columns: int = check_integer(columns, "columns", minimum=1)
         self.num_steps: int = check_integer(num_steps, "num_steps", minimum=1)
-        self.every: int = check_integer(every, "every", minimum=1)
+        self.every: int | list[int] = (
+            [check_integer(epoch, "every", minimum=1) for epoch in every]
+            if isinstance(every, Sequence)
+            else check_integer(every, "every", minimum=1)
+        )
         self.seed: int = check_integer(seed, "seed", minimum=0)
         self.folder: Path | None = None if folder is None else Path(folder)
 
@@ -88,7 +92,8 @@ class ShowGenerated(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if (epoch + 1) % self.every:
+        number = epoch + 1
+        if number not in self.every if isinstance(self.every, list) else number % self.every:
             return
         wanted = self.prompts or self.num_images
         generator = self.generator or self.model
@@ -97,5 +102,5 @@ class ShowGenerated(keras.callbacks.Callback):
             show(images, columns=self.columns)
             return
         picture = grid(images, columns=self.columns)
-        with whole_file(self.folder / f"epoch_{epoch + 1:04d}.png") as partial:
+        with whole_file(self.folder / f"epoch_{number:04d}.png") as partial:
             Image.fromarray(picture).save(partial, format="PNG")
