@@ -7,6 +7,7 @@ import threading
 import imagegen
 from imagegen import training
 
+import grain
 import keras
 import numpy as np
 import pytest
@@ -488,6 +489,34 @@ def test_a_loader_is_read_in_every_epoch():
     expected = trained_on(named(), PICTURES, LABELS, epochs=3)["loss"]
     found = trained_on(named(), Loader(PICTURES, LABELS), batch_size=None, epochs=3)["loss"]
     assert found == expected
+
+
+# Keras says so at the end of each epoch of whatever doesn't know its length.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("kind", ["map", "iterable", "loader"])
+def test_grains_data_sets_are_read_in_every_epoch(kind):
+    pairs = grain.MapDataset.range(8).map(lambda i: (PICTURES[i], LABELS[i]))
+    if kind == "map":
+        data = pairs.batch(4)
+    elif kind == "iterable":
+        data = pairs.to_iter_dataset().batch(4)
+    else:
+        order = grain.samplers.SequentialSampler(
+            num_records=8, shard_options=grain.sharding.NoSharding()
+        )
+        data = grain.DataLoader(
+            data_source=pairs, sampler=order, operations=[grain.transforms.Batch(4)]
+        )
+    expected = trained_on(named(), PICTURES, LABELS, epochs=2)["loss"]
+    assert trained_on(named(), data, batch_size=None, epochs=2)["loss"] == expected
+
+
+def test_every_batch_of_grain_is_looked_at():
+    data = grain.MapDataset.range(8).map(lambda i: (PICTURES[i], 5 * LABELS[i])).batch(4)
+    model = named()
+    with pytest.raises(ValueError, match="numbers of classes from 0 to 1"):
+        model.fit(data, verbose=0, shuffle=False)
+    works(model, (PICTURES, LABELS))
 
 
 def tf_batches(*parts):
