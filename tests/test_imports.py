@@ -31,6 +31,7 @@ ALLOWED = {
     "_convolutions": "",
     "_devices": "",
     "_download": "_files",
+    "_examples": "",
     "_files": "",
     "_jit": "",
     "_programs": "_cache",
@@ -47,10 +48,10 @@ ALLOWED = {
     "_tangents": "",
     "_weights": "layers _convolutions",
     "diffusion": "averaging exporting schedules predictions conditioning guidance generation "
-    "sampling training presets _batches _jit",
+    "sampling training presets _batches _examples _jit",
     "discrete": "schedules",
     "distillation": "averaging diffusion flow_maps generation latent samplers sampling schedules "
-    "training unet",
+    "unet _examples",
     "flow_maps": "diffusion predictions samplers schedules _tangents",
     "editing": "generation sampling images",
     # The weights of the networks that features come from: a download, or else a preset.
@@ -91,12 +92,12 @@ ALLOWED = {
     "sd3.schedule": "schedules",
     "sd3.toy": "",
     "text": "_weights conditioning",
-    "training": "_convolutions _devices _jit _saving",
+    "training": "_convolutions _devices _examples _jit _saving",
     "typing": "",
     "unet": "layers _jit _saving _weights",
-    "vae": "layers presets training _batches _jit",
+    "vae": "layers presets training _batches _examples _jit",
     "walks": "generation sampling conditioning interpolation samplers",
-    "clip": "text presets training _batches _jit _weights",
+    "clip": "text presets training _batches _examples _jit _weights",
 }
 # What may be imported only inside the function that needs it.
 HEAVY = {"keras_hub", "matplotlib.pyplot", "tensorflow", "torch"}

@@ -10,10 +10,11 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_halvings, check_integer, check_number, check_rank, check_widths
 from imagegen._contracts import checked
+from imagegen._examples import are_texts, as_images, as_tokens
 from imagegen._jit import compiled
 from imagegen._weights import config_of, conv, dense, global_pooling, serialized
 from imagegen.text import TextEncoder
-from imagegen.training import CarefulTraining, are_texts, as_images, as_tokens
+from imagegen.training import CarefulTraining
 from imagegen.typing import Batch, Config, Images, Size, Tensor
 
 import keras

@@ -10,6 +10,7 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_number
 from imagegen._contracts import checked
+from imagegen._examples import are_texts, as_images, as_tokens, value_range_of
 from imagegen._jit import compiled
 from imagegen.averaging import averaged_weights, freeze, frozen_copy, move_averages
 from imagegen.conditioning import Conditions, PromptEncoder
@@ -19,7 +20,7 @@ from imagegen.guidance import Autoguidance
 from imagegen.predictions import NoisePrediction, PlainWeighting, Prediction, Weighting
 from imagegen.sampling import Prompts, SamplingOptions, checked_sampling
 from imagegen.schedules import CosineSchedule, Schedule
-from imagegen.training import CarefulTraining, are_texts, as_images, as_tokens, value_range_of
+from imagegen.training import CarefulTraining
 from imagegen.typing import Array, Batch, Config, Images, Tensor
 
 import keras

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, Unpack
 
 from imagegen._checks import check_integer
 from imagegen._contracts import checked
+from imagegen._examples import as_images
 from imagegen.averaging import frozen_copy
 from imagegen.diffusion import DiffusionModel
 from imagegen.flow_maps import FlowMap, unit_rate
@@ -13,7 +14,6 @@ from imagegen.latent import LatentDiffusion
 from imagegen.samplers import DDIM, MAX_STEPS, levels
 from imagegen.sampling import Prompts, SamplingOptions, subjects
 from imagegen.schedules import Schedule
-from imagegen.training import as_images
 from imagegen.typing import Batch, Config, Images, Tensor
 from imagegen.unet import UNet
 

@@ -8,9 +8,10 @@ from imagegen import presets
 from imagegen._batches import in_batches
 from imagegen._checks import check_finite, check_integer, check_number, check_rank
 from imagegen._contracts import checked
+from imagegen._examples import as_images
 from imagegen._jit import check_readable
 from imagegen.layers import LatentSampler
-from imagegen.training import CarefulTraining, as_images
+from imagegen.training import CarefulTraining
 from imagegen.typing import Array, Batch, Config, Images, Tensor
 
 import keras
