@@ -93,16 +93,27 @@ def root(site):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Chromium without a window: the system's, or else Playwright's own."""
+def launch():
+    """A function that starts Chromium without a window: the system's, or else Playwright's own."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        except Error:
-            pytest.skip("no Chromium here: install one, or run `playwright install chromium`")
-        yield browser
-        browser.close()
+
+        def launch(*arguments):
+            options = {"executable_path": found, "args": [*ARGUMENTS, *arguments]}
+            try:
+                return playwright.chromium.launch(**options)
+            except Error:
+                pytest.skip("no Chromium here: install one, or run `playwright install chromium`")
+
+        yield launch
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    """The browser that looks at the site."""
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

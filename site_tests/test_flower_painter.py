@@ -20,18 +20,17 @@ SAMPLERS = {
     "dpm": imagegen.DPMSolver2M(),
 }
 SPECIES, SEED, STEPS = "corn poppy", 3, 4
-# Opens the network once in a page, and keeps what paints.
-OPEN = """async ([folder]) => {
+# Opens the network once in a page, and keeps what paints; computed in one way, `wasm` or `webgpu`.
+OPEN = """async ([folder, provider]) => {
     const [{ load }, { Model }, { openNetwork }, engine] = await Promise.all(
         ["download", "model", "network", "engine"].map(name => import(`${folder}${name}.js`)));
     const read = async name => (await fetch(folder + name)).json();
     const model = new Model(await read("model.json")), { builds } = await read("runtime.json");
-    const files = [model.file, builds.wasm.file]
+    const build = builds[provider], files = [model.file, build.file]
         .map(file => ({ ...file, url: folder + file.name }));
     const [weights, program] = await load(files, () => {});
-    const script = folder + builds.wasm.script;
-    const options = { script, program, weights, providers: ["wasm"], model };
-    const { evaluate } = await openNetwork(options);
+    const script = folder + build.script, providers = [provider];
+    const { evaluate } = await openNetwork({ script, program, weights, providers, model });
     Object.assign(globalThis, { model, engine: new engine.Engine(model, evaluate), parts: engine });
 }"""
 # What a way of the engine ends in, as pixels.
@@ -74,12 +73,11 @@ def built(site):
         pytest.skip("this site was built where the npm registry can't be reached")
 
 
-@pytest.fixture(scope="module")
-def paint(browser, root):
-    """A function that paints with the engine, without the page around it."""
+def painter_in(browser, root, provider):
+    """Yields a function that paints with the engine, without the page around it."""
     page = browser.new_page()
     page.goto(root + "404.html")
-    page.evaluate(OPEN, [root + PAINTER])
+    page.evaluate(OPEN, [root + PAINTER, provider])
 
     def paint(method="paint", species=SPECIES, scale=3.0, **options):
         for name, value in options.items():
@@ -90,6 +88,19 @@ def paint(browser, root):
     paint.page = page
     yield paint
     page.close()
+
+
+@pytest.fixture(scope="module")
+def paint(browser, root):
+    yield from painter_in(browser, root, "wasm")
+
+
+@pytest.fixture(scope="module")
+def paint_by_webgpu(launch, root):
+    """The same by WebGPU, which this browser computes on the processor: slow, but no other way."""
+    browser = launch("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    yield from painter_in(browser, root, "webgpu")
+    browser.close()
 
 
 def assert_equal(ours, theirs):
@@ -107,6 +118,12 @@ def test_pixels_equal_those_of_the_package(paint, model, noise, sampler):
 def test_fifteen_steps_equal_those_of_the_package(paint, model, noise):
     ours = paint(noise=noise, sampler="dpm", steps=15)
     (theirs,) = model.generate([SPECIES], noise=noise, num_steps=15)
+    assert_equal(ours, theirs)
+
+
+def test_webgpu_paints_the_same_pixels(paint_by_webgpu, model, noise):
+    ours = paint_by_webgpu(noise=noise, sampler="dpm", steps=2)
+    (theirs,) = model.generate([SPECIES], noise=noise, num_steps=2)
     assert_equal(ours, theirs)
 
 

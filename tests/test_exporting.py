@@ -111,6 +111,17 @@ def test_an_exported_denoiser_is_the_denoiser(make, tmp_path):
     np.testing.assert_allclose(clean, np.asarray(expected), atol=1e-4)
 
 
+def test_runtimes_on_gpus_know_every_convolution(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="jax2onnx writes by it")
+    labelled().export(tmp_path / "denoiser.onnx", part="denoiser")
+    graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "denoiser.onnx")).graph
+    shapes = {each.name: each.type.tensor_type.shape.dim for each in graph.value_info}
+    # Pictures of two dimensions; the sum over a window would be a convolution of four.
+    inputs = [node.input[0] for node in graph.node if node.op_type == "Conv"]
+    assert inputs
+    assert {len(shapes[name]) for name in inputs} == {4}
+
+
 def test_without_prompts_the_poorer_network_guides(tmp_path):
     network = imagegen.UNet(8, [16, 16], block_depth=1, norm="group")
     poorer = imagegen.UNet(8, [16], block_depth=1, norm="group")

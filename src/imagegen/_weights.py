@@ -9,6 +9,7 @@ from imagegen.layers import SubPixelConv2DTranspose
 
 import keras
 import numpy as np
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("imagegen")
@@ -40,6 +41,23 @@ class RandomNormal(keras.initializers.RandomNormal):
         return keras.ops.convert_to_tensor(drawn.astype("float32"), dtype or keras.config.floatx())
 
 
+@keras.saving.register_keras_serializable("imagegen")
+class AveragePooling2D(keras.layers.AveragePooling2D):
+    """Keras's `AveragePooling2D`, which can leave Python on JAX.
+
+    The sum over a window becomes a convolution of six dimensions in ONNX, which runtimes on GPUs
+    don't know. The mean of a block needs none.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        if keras.backend.backend() != "jax":
+            return super().call(inputs)
+        _, height, width, channels = inputs.shape
+        rows, columns = self.pool_size
+        blocks = (-1, height // rows, rows, width // columns, columns, channels)
+        return ops.mean(ops.reshape(inputs, blocks), axis=(2, 4))
+
+
 # Keras's layers as the package's networks use them. Whatever `keras.json` says, their channels come
 # last: so do those of the pictures.
 conv = partial(Conv2D, kernel_initializer=GlorotUniform, data_format="channels_last")
@@ -49,7 +67,7 @@ conv_transpose = partial(
     SubPixelConv2DTranspose, kernel_initializer=GlorotUniform, data_format="channels_last"
 )
 upsampling = partial(keras.layers.UpSampling2D, data_format="channels_last")
-average_pooling = partial(keras.layers.AveragePooling2D, data_format="channels_last")
+average_pooling = partial(AveragePooling2D, data_format="channels_last")
 global_pooling = partial(keras.layers.GlobalAveragePooling2D, data_format="channels_last")
 flatten = partial(keras.layers.Flatten, data_format="channels_last")
 

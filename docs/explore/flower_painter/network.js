@@ -30,7 +30,9 @@ export async function openNetwork({ script, program, weights, providers, model }
 
 async function attempt(runtime, weights, provider, model) {
   const session = await runtime.InferenceSession.create(new Uint8Array(weights), {
-    executionProviders: [provider],
+    // With channels last, which WebGPU would prefer, it convolves wrongly where their number isn't a
+    // multiple of four: https://github.com/microsoft/onnxruntime/issues/29651
+    executionProviders: [{ name: provider, preferredLayout: "NCHW" }],
     logSeverityLevel: 3,
   });
   const evaluate = evaluator(runtime, session, model);
