@@ -1,7 +1,9 @@
+import dataclasses
 import itertools
 
 import imagegen
 from imagegen.samplers import (
+    Level,
     advance,
     checked_seed,
     checked_seeds,
@@ -439,3 +441,46 @@ def test_a_step_to_no_noise_ends_in_the_clean_sample(sampler):
     np.testing.assert_allclose(
         ops.convert_to_numpy(taken), ops.convert_to_numpy(clean), rtol=1e-5, atol=1e-6
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Late(imagegen.DDIM):
+    """Has a state of another kind than DDIM's, which its number shapes."""
+
+    def init(self, noisy, seed):
+        return (self.eta * noisy, seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Twice(imagegen.EDMSampler):
+    """Begins where its base class doesn't."""
+
+    def init(self, noisy, seed):
+        return (2 * seed, *super().init(noisy, seed)[1:])
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        imagegen.DDIM(),
+        imagegen.DDIM(0.3),
+        imagegen.DPMSolver2M(),
+        imagegen.EDMSampler(),
+        imagegen.EDMSampler(0.1, sigma_range=(0.1, 9.0), noise_scale=1.1),
+        Late(0.3),
+        Twice(0.2),
+    ],
+    ids=repr,
+)
+def test_beginning_again_forgets_all_but_the_numbers(sampler):
+    noisy, other = (ops.convert_to_tensor(normal(seed, 3, 2)) for seed in (0, 1))
+    seeds = (ops.convert_to_tensor(seed, "int32") for seed in (5, 6))
+    first, second = (sampler.init(*pair) for pair in zip((noisy, other), seeds, strict=True))
+    times = ops.convert_to_tensor(np.float32([[0.9, 0.8, 0.6], [0.8, 0.6, 0.8]]))
+    used = first
+    if type(sampler) not in (Late, Twice):
+        now, after = (Level(*ops.unstack(row, 3)) for row in times)
+        _, _, used = sampler.step(lambda noisy, time: 0 * noisy, noisy, now, after, first)
+    again = sampler._again(used, other, ops.convert_to_tensor(6, "int32"))
+    for one, expected in zip(again, second, strict=True):
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, expected)))
