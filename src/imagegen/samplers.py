@@ -404,7 +404,8 @@ class EDMSampler(Sampler):
             seed, index, most, low, high, noise_scale = state
             gamma = ops.where((sigma >= low) & (sigma <= high), most, 0.0)
             raised = sigma * (1 + gamma)
-            added = ops.sqrt(raised**2 - sigma**2) * noise_scale
+            # The difference of both squares, but such that it can't round to below 0.
+            added = sigma * ops.sqrt(gamma * (2 + gamma)) * noise_scale
             x, sigma = x + added * step_noise(noisy, seed, index), raised
             time = ops.where(gamma > 0, self.schedule.time_of(sigma), now.time)
             now = Level(time, *self.schedule(time))
