@@ -313,6 +313,61 @@ def test_the_step_backwards_undoes_ddims_step():
     np.testing.assert_allclose(ops.convert_to_numpy(back), ops.convert_to_numpy(noisy), atol=1e-5)
 
 
+def test_inversion_in_one_step_by_one_look():
+    images = random_pictures(2)
+    noise = imagegen.ddim_inversion(MODEL, images, num_steps=1, num_iterations=1)
+    _, noise_rate, signal_rate = levels(MODEL.schedule, 1)[0].astype("float64")
+    clean = MODEL.to_samples(images).astype("float64")
+    # From no noise: the picture's share, and what is no signal in what the network sees of it.
+    noisy = signal_rate * clean + (clean - signal_rate * signal_rate * clean)
+    np.testing.assert_allclose(noise, noisy / np.hypot(noise_rate, signal_rate), atol=1e-4)
+
+
+@pytest.mark.parametrize("num_steps", [7, 12])
+def test_where_the_network_looks_often_enough_the_way_back_is_exact(num_steps):
+    images = random_pictures(2)
+    noise = imagegen.ddim_inversion(MODEL, images, num_steps=num_steps, num_iterations=60)
+    assert noise.dtype == "float32"
+    again = MODEL.generate(2, noise=noise, num_steps=num_steps, sampler=imagegen.DDIM())
+    np.testing.assert_allclose(again.astype(int), images, atol=1)
+
+
+def test_a_look_sees_the_present_sample_at_the_noisier_level():
+    """The first one sees what there is, the second what the first one led to."""
+    now, after = Level(0.2, 0.28, 0.96), Level(0.4, 0.6, 0.8)
+    start = ops.convert_to_tensor(np.float32([[0.5, -2.0]]))
+
+    def denoise(noisy, time):
+        return (1 - time) * noisy
+
+    def look(seen: np.ndarray) -> np.ndarray:
+        noise = (seen - 0.8 * 0.6 * seen) / 0.6
+        return 0.8 / 0.96 * (np.float64([[0.5, -2.0]]) - 0.28 * noise) + 0.6 * noise
+
+    expected = np.float64([[0.5, -2.0]])
+    for count in (1, 2, 3):
+        clean, expected = 0.6 * expected, look(expected)
+        sampler = imagegen.InverseDDIM(count)
+        state = sampler.init(start, ops.convert_to_tensor(0, "int32"))
+        noisier, seen, again = sampler.step(denoise, start, now, after, state)
+        np.testing.assert_allclose(ops.convert_to_numpy(noisier), expected, rtol=1e-5)
+        np.testing.assert_allclose(ops.convert_to_numpy(seen), clean, rtol=1e-5)
+        assert int(again[0]) == count
+
+
+def test_a_way_between_pictures_is_a_great_circle_between_their_noises():
+    image1, image2 = images = random_pictures(2)
+    first, last = noises = imagegen.ddim_inversion(MODEL, images, num_steps=4)
+    middle = imagegen.slerp(0.5, noises[:1], noises[1:])[0]
+    expected = MODEL.generate(
+        3, noise=np.stack([first, middle, last]), num_steps=4, sampler=imagegen.DDIM()
+    )
+    frames = imagegen.interpolate_images(MODEL, image1, image2, 3, num_steps=4)
+    np.testing.assert_allclose(frames.astype(int), expected, atol=1)
+    assert len(imagegen.interpolate_images(MODEL, image1, image2, num_steps=1)) == 12
+    assert len(imagegen.interpolate_images(MODEL, image1, image2, 2, num_steps=1)) == 2
+
+
 def test_a_way_between_pictures_begins_and_ends_at_them():
     image1, image2 = images = FLOWERS.generate(2, num_steps=20, seed=6)
     frames = imagegen.interpolate_images(FLOWERS, image1, image2, 5, num_steps=60)
