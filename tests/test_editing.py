@@ -323,12 +323,32 @@ def test_inversion_in_one_step_by_one_look():
     np.testing.assert_allclose(noise, noisy / np.hypot(noise_rate, signal_rate), atol=1e-4)
 
 
-@pytest.mark.parametrize("num_steps", [7, 12])
-def test_where_the_network_looks_often_enough_the_way_back_is_exact(num_steps):
+class Dark(imagegen.ImageGenerator):
+    """Believes that all pictures are dark, on a straight line from picture to noise."""
+
+    sample_shape, schedule, value_range = (4, 4, 3), imagegen.FlowSchedule(), (0, 255)
+
+    def denoise(self, noisy, time, conditions=None):
+        return 0 * noisy
+
+
+def test_noise_has_the_deviation_that_it_has_at_the_first_level():
+    """Where all is noise, a step scales, and how much it does is known."""
+    images = random_pictures(2, 4)
+    factor = 1.0
+    stops = levels(Dark.schedule, 3)[:4].astype("float64")
+    for (_, now, signal_after), (_, before, signal_now) in zip(stops[1:], stops[:-1], strict=True):
+        factor *= signal_now / signal_after * (1 - now / before) + 1
+    noise = imagegen.ddim_inversion(Dark(), images, num_steps=3, num_iterations=1)
+    expected = images * factor / np.hypot(*stops[0, 1:])
+    np.testing.assert_allclose(noise, expected, rtol=1e-4)
+
+
+def test_where_the_network_looks_often_enough_the_way_back_is_exact():
     images = random_pictures(2)
-    noise = imagegen.ddim_inversion(MODEL, images, num_steps=num_steps, num_iterations=60)
+    noise = imagegen.ddim_inversion(MODEL, images, num_steps=9, num_iterations=60)
     assert noise.dtype == "float32"
-    again = MODEL.generate(2, noise=noise, num_steps=num_steps, sampler=imagegen.DDIM())
+    again = MODEL.generate(2, noise=noise, num_steps=9, sampler=imagegen.DDIM())
     np.testing.assert_allclose(again.astype(int), images, atol=1)
 
 
@@ -609,6 +629,29 @@ def test_a_program_edits_as_one_that_was_made_for_a_number(function, make):
     np.testing.assert_array_equal(
         edits(function, make(0.8), shared), edits(function, make(0.8), make_model())
     )
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        imagegen.DDIM(0.3),
+        churning(0.3),
+        imagegen.RePaint(imagegen.DDIM()),
+        imagegen.WithBlockMeans(imagegen.DDIM(), 2),
+        imagegen.InverseDDIM(2),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_a_sampler_with_steps_of_its_own_has_a_program_of_its_own(sampler):
+    class Renamed(type(sampler)):
+        pass
+
+    class Changed(type(sampler)):
+        def step(self, denoise, noisy, now, after, state):
+            return super().step(denoise, 2 * noisy, now, after, state)
+
+    renamed, changed = (kind(**sampler.get_config()) for kind in (Renamed, Changed))
+    assert renamed._formulas() == sampler._formulas() != changed._formulas()
 
 
 def test_every_number_of_iterations_and_of_resamplings_has_the_same_program():
