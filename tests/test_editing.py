@@ -740,6 +740,14 @@ def test_a_latent_is_repainted_where_any_of_its_pixels_is():
     assert np.argwhere(latents[..., 0]).tolist() == [[0, 2, 1], [1, 0, 3]]
 
 
+def test_latents_without_a_place_in_the_picture_are_not_inpainted():
+    class Listed(Dark):
+        sample_shape, image_shape = (5,), (4, 4, 3)
+
+    with pytest.raises(ValueError, match="`model` must have latents with a place"):
+        imagegen.inpaint(Listed(), random_pictures(1, 4), np.eye(4, dtype=bool), num_steps=1)
+
+
 @pytest.mark.parametrize(
     "mask",
     [
