@@ -1,5 +1,6 @@
 """Everything that is done to this project, one session each: `nox -l` lists them."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,11 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "docs"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+# So that a change is to blame where it fails, CI tests it with the versions in this file. Every
+# week, and on everybody's own machine, the newest ones are taken.
+LOCK = "constraints.txt"
+LOCKED = ["--constraint", LOCK] if os.environ.get("LOCKED") else []
 
 # What the design promises of every backend; the rest of the tests runs on JAX alone.
 BACKEND_TESTS = [
@@ -43,7 +49,8 @@ BACKEND_TESTS = [
 def install(session: nox.Session, *groups: str, extra: str = "") -> None:
     """Install the package, editable, with an extra, and dependency groups of pyproject.toml."""
     try:
-        session.install("-e", f".{extra}", *nox.project.dependency_groups(PYPROJECT, *groups))
+        needed = nox.project.dependency_groups(PYPROJECT, *groups)
+        session.install(*LOCKED, "-e", f".{extra}", *needed)
     except CommandFailed:
         session.error(
             "the packages could not be installed; pip says above which, and why. If an index has "
@@ -86,9 +93,24 @@ def tests_lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def lock(session: nox.Session) -> None:
+    """Write the versions that CI installs: those of the file, renewed where `-- --upgrade` asks."""
+    session.install("uv")
+    groups = ["test", "tensorflow", "torch", "lint", "site", "docs"]
+    session.run(
+        *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11.9"),
+        *("--all-extras", *(part for group in groups for part in ("--group", group))),
+        *("--no-annotate", "--no-emit-index-url", "--output-file", LOCK, *session.posargs),
+        "pyproject.toml",
+        env={"UV_CUSTOM_COMPILE_COMMAND": "nox -s lock"},
+    )
+
+
+@nox.session
 def audit(session: nox.Session) -> None:
     """Look up known vulnerabilities of everything that the package brings along."""
-    install(session, extra="[sd3,export]")
+    # In the newest versions, which users install.
+    session.install("-e", ".[sd3,export]")
     session.install("pip-audit")
     session.run("pip-audit", "--skip-editable")
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import imagegen
 from imagegen import inpainting, super_resolution
 from imagegen.samplers import Level, advance, levels
@@ -171,7 +173,7 @@ def test_the_kept_part_is_put_in_place_with_the_noise_of_the_level():
     now, after = (Level(*map(np.float32, level)) for level in ((0.5, 0.6, 0.8), (0.4, 0.5, 0.87)))
     one = ops.convert_to_tensor(1, "int32")
     handed, _, _ = imagegen.RePaint(Still()).step(
-        lambda *_: kept, ops.zeros_like(kept), now, after, (zero, zero, kept, repaint, one)
+        lambda *_: kept, ops.zeros_like(kept), now, after, (zero, zero, kept, repaint, one, ())
     )
     first, second = ops.convert_to_numpy(handed).T
     assert abs(first.mean() - 0.8 * 2) < 0.02
@@ -206,9 +208,8 @@ def test_resampling_finds_what_belongs_to_the_kept_part():
             ops.convert_to_tensor(number, "int32") for number in integers
         )
         table = ops.convert_to_tensor(levels(schedule, 50))
-        final, _, _ = advance(
-            sampler, denoise, noisy, (seed, index, kept, repaint, visits), table, start, stop
-        )
+        state = (seed, index, kept, repaint, visits, sampler.base.init(noisy, seed))
+        final, _, _ = advance(sampler, denoise, noisy, state, table, start, stop)
         second = ops.convert_to_numpy(final)[:, 1]
         slope = float((second * first).mean() / (first**2).mean())
         return slope, float(np.var(second - slope * first))
@@ -305,9 +306,86 @@ def test_the_step_backwards_undoes_ddims_step():
 
     now, after = Level(0.2, 0.3, 0.954), Level(0.4, 0.6, 0.8)
     noisy = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(5, 2)), "float32")
-    noisier, _, _ = imagegen.InverseDDIM(60).step(denoise, noisy, now, after, ())
+    sampler = imagegen.InverseDDIM(60)
+    state = sampler.init(noisy, ops.convert_to_tensor(0, "int32"))
+    noisier, _, _ = sampler.step(denoise, noisy, now, after, state)
     back, _, _ = imagegen.DDIM().step(denoise, noisier, after, now, ())
     np.testing.assert_allclose(ops.convert_to_numpy(back), ops.convert_to_numpy(noisy), atol=1e-5)
+
+
+def test_inversion_in_one_step_by_one_look():
+    images = random_pictures(2)
+    noise = imagegen.ddim_inversion(MODEL, images, num_steps=1, num_iterations=1)
+    _, noise_rate, signal_rate = levels(MODEL.schedule, 1)[0].astype("float64")
+    clean = MODEL.to_samples(images).astype("float64")
+    # From no noise: the picture's share, and what is no signal in what the network sees of it.
+    noisy = signal_rate * clean + (clean - signal_rate * signal_rate * clean)
+    np.testing.assert_allclose(noise, noisy / np.hypot(noise_rate, signal_rate), atol=1e-4)
+
+
+class Dark(imagegen.ImageGenerator):
+    """Believes that all pictures are dark, on a straight line from picture to noise."""
+
+    sample_shape, schedule, value_range = (4, 4, 3), imagegen.FlowSchedule(), (0, 255)
+
+    def denoise(self, noisy, time, conditions=None):
+        return 0 * noisy
+
+
+def test_noise_has_the_deviation_that_it_has_at_the_first_level():
+    """Where all is noise, a step scales, and how much it does is known."""
+    images = random_pictures(2, 4)
+    factor = 1.0
+    stops = levels(Dark.schedule, 3)[:4].astype("float64")
+    for (_, now, signal_after), (_, before, signal_now) in zip(stops[1:], stops[:-1], strict=True):
+        factor *= signal_now / signal_after * (1 - now / before) + 1
+    noise = imagegen.ddim_inversion(Dark(), images, num_steps=3, num_iterations=1)
+    expected = images * factor / np.hypot(*stops[0, 1:])
+    np.testing.assert_allclose(noise, expected, rtol=1e-4)
+
+
+def test_where_the_network_looks_often_enough_the_way_back_is_exact():
+    images = random_pictures(2)
+    noise = imagegen.ddim_inversion(MODEL, images, num_steps=9, num_iterations=60)
+    assert noise.dtype == "float32"
+    again = MODEL.generate(2, noise=noise, num_steps=9, sampler=imagegen.DDIM())
+    np.testing.assert_allclose(again.astype(int), images, atol=1)
+
+
+def test_a_look_sees_the_present_sample_at_the_noisier_level():
+    """The first one sees what there is, the second what the first one led to."""
+    now, after = Level(0.2, 0.28, 0.96), Level(0.4, 0.6, 0.8)
+    start = ops.convert_to_tensor(np.float32([[0.5, -2.0]]))
+
+    def denoise(noisy, time):
+        return (1 - time) * noisy
+
+    def look(seen: np.ndarray) -> np.ndarray:
+        noise = (seen - 0.8 * 0.6 * seen) / 0.6
+        return 0.8 / 0.96 * (np.float64([[0.5, -2.0]]) - 0.28 * noise) + 0.6 * noise
+
+    expected = np.float64([[0.5, -2.0]])
+    for count in (1, 2, 3):
+        clean, expected = 0.6 * expected, look(expected)
+        sampler = imagegen.InverseDDIM(count)
+        state = sampler.init(start, ops.convert_to_tensor(0, "int32"))
+        noisier, seen, again = sampler.step(denoise, start, now, after, state)
+        np.testing.assert_allclose(ops.convert_to_numpy(noisier), expected, rtol=1e-5)
+        np.testing.assert_allclose(ops.convert_to_numpy(seen), clean, rtol=1e-5)
+        assert int(again[0]) == count
+
+
+def test_a_way_between_pictures_is_a_great_circle_between_their_noises():
+    image1, image2 = images = random_pictures(2)
+    first, last = noises = imagegen.ddim_inversion(MODEL, images, num_steps=4)
+    middle = imagegen.slerp(0.5, noises[:1], noises[1:])[0]
+    expected = MODEL.generate(
+        3, noise=np.stack([first, middle, last]), num_steps=4, sampler=imagegen.DDIM()
+    )
+    frames = imagegen.interpolate_images(MODEL, image1, image2, 3, num_steps=4)
+    np.testing.assert_allclose(frames.astype(int), expected, atol=1)
+    assert len(imagegen.interpolate_images(MODEL, image1, image2, num_steps=1)) == 12
+    assert len(imagegen.interpolate_images(MODEL, image1, image2, 2, num_steps=1)) == 2
 
 
 def test_a_way_between_pictures_begins_and_ends_at_them():
@@ -482,7 +560,7 @@ def test_a_visit_begins_with_the_forward_process_from_the_next_level(num_visits)
     numbers = (ops.convert_to_tensor(number, "int32") for number in (3, 0, num_visits))
     seed, index, visits = numbers
     repaint = ops.convert_to_tensor(np.array([[True]]))
-    state = (seed, index, ops.zeros_like(start), repaint, visits)
+    state = (seed, index, ops.zeros_like(start), repaint, visits, ())
     handed, _, (_, index, *_) = imagegen.RePaint(Still()).step(same, start, now, after, state)
     ratio = 0.8 / 0.96
     # What keeps the marginals: ratio^2 * 0.28^2 + added = 0.6^2.
@@ -493,11 +571,103 @@ def test_a_visit_begins_with_the_forward_process_from_the_next_level(num_visits)
     assert handed.var() == pytest.approx(variance, rel=0.03, abs=1e-12)
     assert int(index) == 2 * num_visits
     # From the clean sample nothing goes back.
-    state = (seed, ops.zeros_like(index), ops.zeros_like(start), repaint, visits)
+    state = (seed, ops.zeros_like(index), ops.zeros_like(start), repaint, visits, ())
     last = Level(0.0, 0.0, 1.0)
     ended, _, (_, index, *_) = imagegen.RePaint(Still()).step(same, start, now, last, state)
     np.testing.assert_array_equal(ops.convert_to_numpy(ended), 1)
     assert int(index) == 2
+
+
+# What is compiled
+
+
+def churning(share: float, **numbers) -> imagegen.EDMSampler:
+    return imagegen.EDMSampler(share, schedule=MODEL.schedule, **numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Eager(imagegen.DDIM):
+    """Reads its number itself, which is then compiled into its step."""
+
+    def step(self, denoise, noisy, now, after, state):
+        return super().step(denoise, self.eta * noisy, now, after, state)
+
+
+def edits(function: str, sampler: imagegen.Sampler, model: imagegen.DiffusionModel) -> np.ndarray:
+    options = {"num_steps": 3, "seed": 0, "sampler": sampler}
+    given = {
+        "inpaint": (random_pictures(1), np.eye(SIZE, dtype=bool)),
+        "outpaint": (random_pictures(1), (0, 4, 0, 0)),
+        "super_resolve": (random_pictures(1, SIZE // 2), 2),
+        "image_to_image": (random_pictures(1),),
+        "variations": (random_pictures(1), 1),
+    }
+    return getattr(imagegen, function)(model, *given[function], **options)
+
+
+@pytest.mark.parametrize(
+    "function", ["inpaint", "outpaint", "super_resolve", "image_to_image", "variations"]
+)
+def test_other_numbers_of_a_sampler_edit_with_the_same_program(function):
+    model, kinds = make_model(), [imagegen.DDIM, churning]
+    numbers = [
+        *(make(number) for make in kinds for number in (0.2, 0.9)),
+        churning(0.3, noise_scale=1.5),
+        churning(0.3, sigma_range=(0.2, 5.0)),
+    ]
+    painted = [edits(function, sampler, model) for sampler in numbers]
+    # Samplers of one kind share a program, and each paints what it says.
+    assert len(model._programs) == len(kinds)
+    assert len({pictures.tobytes() for pictures in painted}) == len(numbers)
+
+
+@pytest.mark.parametrize("make", [imagegen.DDIM, churning, Eager])
+@pytest.mark.parametrize("function", ["inpaint", "super_resolve"])
+def test_a_program_edits_as_one_that_was_made_for_a_number(function, make):
+    shared = make_model()
+    edits(function, make(0.3), shared)
+    np.testing.assert_array_equal(
+        edits(function, make(0.8), shared), edits(function, make(0.8), make_model())
+    )
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        imagegen.DDIM(0.3),
+        churning(0.3),
+        imagegen.RePaint(imagegen.DDIM()),
+        imagegen.WithBlockMeans(imagegen.DDIM(), 2),
+        imagegen.InverseDDIM(2),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_a_sampler_with_steps_of_its_own_has_a_program_of_its_own(sampler):
+    class Renamed(type(sampler)):
+        pass
+
+    class Changed(type(sampler)):
+        def step(self, denoise, noisy, now, after, state):
+            return super().step(denoise, 2 * noisy, now, after, state)
+
+    renamed, changed = (kind(**sampler.get_config()) for kind in (Renamed, Changed))
+    assert renamed._formulas() == sampler._formulas() != changed._formulas()
+
+
+def test_every_number_of_iterations_and_of_resamplings_has_the_same_program():
+    model = make_model()
+    images = random_pictures(1)
+    noises = [
+        imagegen.ddim_inversion(model, images, num_steps=4, num_iterations=count)
+        for count in (1, 2, 3)
+    ]
+    assert len(model._programs) == 1
+    assert not np.allclose(noises[0], noises[1])
+    for count in (1, 2, 3):
+        imagegen.inpaint(
+            model, images, np.eye(SIZE, dtype=bool), num_steps=2, num_resamplings=count, seed=0
+        )
+    assert len(model._programs) == 2
 
 
 def visited(monkeypatch, pads, shape=(SIZE, SIZE)) -> np.ndarray:
@@ -568,6 +738,14 @@ def test_a_latent_is_repainted_where_any_of_its_pixels_is():
     latents = inpainting._of_samples(repaint, (4, 4, 3))
     assert latents.shape == (2, 4, 4, 1)
     assert np.argwhere(latents[..., 0]).tolist() == [[0, 2, 1], [1, 0, 3]]
+
+
+def test_latents_without_a_place_in_the_picture_are_not_inpainted():
+    class Listed(Dark):
+        sample_shape, image_shape = (5,), (4, 4, 3)
+
+    with pytest.raises(ValueError, match="`model` must have latents with a place"):
+        imagegen.inpaint(Listed(), random_pictures(1, 4), np.eye(4, dtype=bool), num_steps=1)
 
 
 @pytest.mark.parametrize(

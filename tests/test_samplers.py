@@ -1,7 +1,9 @@
+import dataclasses
 import itertools
 
 import imagegen
 from imagegen.samplers import (
+    Level,
     advance,
     checked_seed,
     checked_seeds,
@@ -276,6 +278,35 @@ def test_edms_sampler_is_the_papers_algorithm(num_steps, churn):
     assert 0.3 < (painted > 0).mean() < 0.9
 
 
+@pytest.mark.parametrize("churn", [1e-7, 1e-4, 0.1])
+@pytest.mark.parametrize("low", [0.5, 0.9])
+def test_the_noise_that_edm_adds_has_the_deviation_of_the_raised_level(churn, low):
+    """Not as the difference of two squares, which rounds, and to below zero where they are equal.
+
+    Compiled code then took the root of it, and pictures were NaN outside of `sigma_range`.
+    """
+    schedule = imagegen.CosineSchedule()
+    sampler = imagegen.EDMSampler(churn, sigma_range=(low, 9.0), noise_scale=1.1, schedule=schedule)
+    now, after = (
+        Level(*map(ops.convert_to_tensor, np.float32(level)))
+        for level in ((0.4, 0.6, 0.8), (0.3, 0.48, 0.877))
+    )
+    nothing, seed = ops.zeros((2, 3)), ops.convert_to_tensor(4, "int32")
+    seen = []
+
+    def denoise(noisy, time):
+        seen.append(noisy)
+        return noisy
+
+    sampler.step(denoise, nothing, now, after, sampler.init(nothing, seed))
+    noise = ops.convert_to_numpy(step_noise(nothing, seed, ops.convert_to_tensor(0, "int32")))
+    sigma = np.float64(0.75)
+    raised = sigma * (1 + churn) if low < sigma else sigma
+    signal_rate = 1 / np.hypot(1, raised)
+    expected = signal_rate * 1.1 * np.sqrt(raised**2 - sigma**2) * noise
+    np.testing.assert_allclose(ops.convert_to_numpy(seen[0]), expected, rtol=2e-3)
+
+
 def test_edms_sampler_survives_saving():
     sampler = imagegen.EDMSampler(0.1, sigma_range=(0.1, 9.0), schedule=imagegen.CosineSchedule())
     config = keras.saving.serialize_keras_object(sampler)
@@ -439,3 +470,46 @@ def test_a_step_to_no_noise_ends_in_the_clean_sample(sampler):
     np.testing.assert_allclose(
         ops.convert_to_numpy(taken), ops.convert_to_numpy(clean), rtol=1e-5, atol=1e-6
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Late(imagegen.DDIM):
+    """Has a state of another kind than DDIM's, which its number shapes."""
+
+    def init(self, noisy, seed):
+        return (self.eta * noisy, seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Twice(imagegen.EDMSampler):
+    """Begins where its base class doesn't."""
+
+    def init(self, noisy, seed):
+        return (2 * seed, *super().init(noisy, seed)[1:])
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        imagegen.DDIM(),
+        imagegen.DDIM(0.3),
+        imagegen.DPMSolver2M(),
+        imagegen.EDMSampler(),
+        imagegen.EDMSampler(0.1, sigma_range=(0.1, 9.0), noise_scale=1.1),
+        Late(0.3),
+        Twice(0.2),
+    ],
+    ids=repr,
+)
+def test_beginning_again_forgets_all_but_the_numbers(sampler):
+    noisy, other = (ops.convert_to_tensor(normal(seed, 3, 2)) for seed in (0, 1))
+    seeds = (ops.convert_to_tensor(seed, "int32") for seed in (5, 6))
+    first, second = (sampler.init(*pair) for pair in zip((noisy, other), seeds, strict=True))
+    times = ops.convert_to_tensor(np.float32([[0.9, 0.8, 0.6], [0.8, 0.6, 0.8]]))
+    used = first
+    if type(sampler) not in (Late, Twice):
+        now, after = (Level(*ops.unstack(row, 3)) for row in times)
+        _, _, used = sampler.step(lambda noisy, time: 0 * noisy, noisy, now, after, first)
+    again = sampler._again(used, other, ops.convert_to_tensor(6, "int32"))
+    for one, expected in zip(again, second, strict=True):
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (one, expected)))

@@ -1,5 +1,11 @@
 """A saved model is there whole, or as it was before."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import imagegen
 
 import keras
@@ -68,3 +74,37 @@ def test_another_ending_is_kerass_affair(tmp_path):
     model.save(tmp_path / "folder", zipped=False)
     assert (tmp_path / "folder" / "config.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.fixture(scope="module")
+def kills(tmp_path_factory) -> dict:
+    """What was found after each kill, by what was being written."""
+    run = subprocess.run(
+        [
+            sys.executable,
+            Path(__file__).with_name("kills_program.py"),
+            tmp_path_factory.mktemp("k"),
+        ],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has computed")
+@pytest.mark.parametrize("kind", ["save", "save_preset", "Checkpoint", "Concept.save"])
+def test_a_kill_leaves_the_file_before_or_the_whole_new_one(kills, kind):
+    *killed, finished = kills[kind]
+    assert finished == {"killed": False, "state": "new", "left": []}
+    assert len(killed) >= 3
+    assert all(one["killed"] for one in killed)
+    # Once the new one is there, it stays.
+    states = [one["state"] for one in killed]
+    assert states == ["old"] * states.count("old") + ["new"] * states.count("new")
+    assert states[0] == "old"
+    # What is left is one file, with a name by which a later save knows it.
+    left = [one["left"] for one in killed]
+    assert any(left)
+    assert all(len(names) <= 1 for names in left)
+    assert all(name.startswith((".imagegen-", "unfinished")) for names in left for name in names)

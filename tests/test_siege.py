@@ -349,7 +349,7 @@ def right(tmp_path_factory):
         "espcn": {"factor": 2},
         "FlowMap": {"network": jumping(), "encoder": None},
         "MeanFlow": {"network": jumping(), "encoder": None},
-        "InverseDDIM.step": {"state": ()},
+        "InverseDDIM.step": {"state": (np.int32(1),)},
         "move_averages": {},
         "TrajectoryStudent": {"network": jumping()},
         "ShuffledBatches": {"arrays": np.arange(9)},
@@ -364,8 +364,8 @@ PRESET = ("name", "description", "data", "licence", "training", "metrics", "reci
 
 
 def repainting(noisy):
-    """The state of `RePaint`: a seed, a step, what is kept, where to paint, and how often."""
-    return np.int32(0), np.int32(0), noisy, np.ones((2, 8, 8, 1), bool), np.int32(1)
+    """The state of `RePaint`: seed, step, what is kept, where to paint, how often, and DDIM's."""
+    return np.int32(0), np.int32(0), noisy, np.ones((2, 8, 8, 1), bool), np.int32(1), ()
 
 
 def latents():

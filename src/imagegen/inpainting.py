@@ -1,7 +1,7 @@
 """Inpainting and outpainting: a part of the picture is known, and the model paints the rest."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Unpack
 
 from imagegen._checks import check_finite, check_integer
@@ -86,7 +86,8 @@ def inpaint(
     kept = ops.convert_to_tensor(model.to_samples(images))
     part = ops.convert_to_tensor(_of_samples(repaint, model.sample_shape))
     index, visits = (ops.convert_to_tensor(number, "int32") for number in (0, num_resamplings))
-    state = (way.seed_tensor, index, kept, part, visits)
+    base_state = way.sampler.init(noisy, way.seed_tensor)
+    state = (way.seed_tensor, index, kept, part, visits, base_state)
     final = way.end(noisy, state, sampler=RePaint(way.sampler), label="inpaint")
     return np.where(repaint, model.to_images(final), images)
 
@@ -172,8 +173,9 @@ def _seeds_of_window(seeds: int | list[int], number: int) -> int | list[int]:
 class RePaint(Sampler):
     """Takes each step of a sampler several times, with the kept part put in place before.
 
-    Its state is a tuple of tensors: the seed, the number of steps so far, what is kept (normalized
-    samples), where to repaint (booleans), and how often each step is taken.
+    Its state is a tuple: the seed, the number of steps so far, what is kept (normalized
+    samples), where to repaint (booleans), how often each step is taken, and what `base.init`
+    returns, whose numbers every step begins with.
 
     Args:
         base: The sampler that takes the steps. The memory of a multistep one begins anew in each.
@@ -191,11 +193,14 @@ class RePaint(Sampler):
 
     base: Sampler
 
+    def _formulas(self) -> Hashable:
+        return (RePaint, self.base._formulas()) if self._steps_as(RePaint) else self
+
     @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
-        seed, index, kept, repaint, num_visits = state
+        seed, index, kept, repaint, num_visits, base_state = state
         # q(x_t | x_t'), the forward process from the next level up to this one.
         ratio = now.signal_rate / after.signal_rate
         added = ops.sqrt(ops.maximum(now.noise_rate**2 - (ratio * after.noise_rate) ** 2, 0.0))
@@ -210,14 +215,15 @@ class RePaint(Sampler):
             noise = step_noise(noisy, seed, index + 1)
             noisy = ops.where(repaint, noisy, now.signal_rate * kept + now.noise_rate * noise)
             # Without the sign that an overflow leaves.
-            fresh = self.base.init(noisy, ops.bitwise_and(seed + index, 2**31 - 1))
+            base_seed = ops.bitwise_and(seed + index, 2**31 - 1)
+            fresh = self.base._again(base_state, noisy, base_seed)
             noisy, clean, _ = self.base.step(denoise, noisy, now, after, fresh)
             return count + 1, noisy, clean, index + 2
 
         _, noisy, clean, index = ops.while_loop(
             lambda count, *_: count < repeats, visit, (ops.zeros_like(index), noisy, noisy, index)
         )
-        return noisy, clean, (seed, index, kept, repaint, num_visits)
+        return noisy, clean, (seed, index, kept, repaint, num_visits, base_state)
 
 
 def _mask(mask: Array, given: np.ndarray, images: np.ndarray) -> np.ndarray:

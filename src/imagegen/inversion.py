@@ -1,6 +1,7 @@
 """From pictures back to the noise that they come from."""
 
 import dataclasses
+from collections.abc import Hashable
 from typing import Any
 
 from imagegen._checks import check_integer
@@ -69,7 +70,8 @@ def ddim_inversion(
     back[: num_steps + 1] = table[num_steps::-1]
     sampler = InverseDDIM(check_integer(num_iterations, "num_iterations", minimum=1))
     clean = ops.convert_to_tensor(model.to_samples(images))
-    steps = model.run(clean, (), back, 0, num_steps, sampler=sampler, label="invert")
+    state = sampler.init(clean, ops.convert_to_tensor(0, "int32"))
+    steps = model.run(clean, state, back, 0, num_steps, sampler=sampler, label="invert")
     noisy = last_of(steps)
     return ops.convert_to_numpy(noisy) / np.hypot(*table[0, 1:])
 
@@ -147,6 +149,13 @@ class InverseDDIM(Sampler):
     num_iterations: int
 
     @checked
+    def init(self, noisy: Tensor, seed: Tensor) -> State:
+        return (ops.convert_to_tensor(self.num_iterations, "int32"),)
+
+    def _formulas(self) -> Hashable:
+        return InverseDDIM if self._steps_as(InverseDDIM) else self
+
+    @checked
     def step(
         self, denoise: Denoise, noisy: Tensor, now: Level, after: Level, state: State
     ) -> tuple[Tensor, Tensor, State]:
@@ -157,5 +166,6 @@ class InverseDDIM(Sampler):
             ratio = after.signal_rate / now.signal_rate
             return ratio * (noisy - now.noise_rate * noise) + after.noise_rate * noise, clean
 
-        noisier, clean = ops.fori_loop(0, self.num_iterations, improve, (noisy, noisy))
+        (num_iterations,) = state
+        noisier, clean = ops.fori_loop(0, num_iterations, improve, (noisy, noisy))
         return noisier, clean, state

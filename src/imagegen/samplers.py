@@ -130,6 +130,14 @@ class Sampler(Configured):
         """What is compiled into `step`; what `init` puts into the state need not be in it."""
         return self
 
+    def _again(self, state: State, noisy: Tensor, seed: Tensor) -> State:
+        """What `init` returns under another seed, with the numbers that `state` holds."""
+        return self.init(noisy, seed)
+
+    def _steps_as(self, kind: "type[Sampler]") -> bool:
+        """Says whether a sampler, perhaps of a derived class, steps by the code of `kind`."""
+        return all(getattr(type(self), one) is getattr(kind, one) for one in ("init", "step"))
+
     def goes_straight(self) -> bool:
         """Says whether a step ends on the line through one clean estimate, as `FlowMap` needs it.
 
@@ -196,7 +204,11 @@ class DDIM(Sampler):
         return (seed, *_numbers(self.eta)) if self.eta else ()
 
     def _formulas(self) -> Hashable:
-        return (DDIM, bool(self.eta)) if _steps_as(self, DDIM) else self
+        return (DDIM, bool(self.eta)) if self._steps_as(DDIM) else self
+
+    def _again(self, state: State, noisy: Tensor, seed: Tensor) -> State:
+        same = self._steps_as(DDIM)
+        return _reseeded(state, seed) if same else self.init(noisy, seed)
 
     @checked
     def step(
@@ -375,8 +387,12 @@ class EDMSampler(Sampler):
         return seed, *_numbers(gamma, *self.sigma_range, self.noise_scale)
 
     def _formulas(self) -> Hashable:
-        same = _steps_as(self, EDMSampler)
+        same = self._steps_as(EDMSampler)
         return (EDMSampler, bool(self.churn), self.schedule) if same else self
+
+    def _again(self, state: State, noisy: Tensor, seed: Tensor) -> State:
+        same = self._steps_as(EDMSampler)
+        return _reseeded(state, seed) if same else self.init(noisy, seed)
 
     @checked
     def step(
@@ -388,7 +404,8 @@ class EDMSampler(Sampler):
             seed, index, most, low, high, noise_scale = state
             gamma = ops.where((sigma >= low) & (sigma <= high), most, 0.0)
             raised = sigma * (1 + gamma)
-            added = ops.sqrt(raised**2 - sigma**2) * noise_scale
+            # The difference of both squares, but such that it can't round to below 0.
+            added = sigma * ops.sqrt(gamma * (2 + gamma)) * noise_scale
             x, sigma = x + added * step_noise(noisy, seed, index), raised
             time = ops.where(gamma > 0, self.schedule.time_of(sigma), now.time)
             now = Level(time, *self.schedule(time))
@@ -458,9 +475,9 @@ def _numbers(*numbers: float) -> tuple[Tensor, ...]:
     return ops.zeros((), "int32"), *(ops.convert_to_tensor(one, "float32") for one in numbers)
 
 
-def _steps_as(sampler: Sampler, kind: type[Sampler]) -> bool:
-    """Whether a sampler, perhaps of a derived class, takes its steps by the code of `kind`."""
-    return all(getattr(type(sampler), one) is getattr(kind, one) for one in ("init", "step"))
+def _reseeded(state: State, seed: Tensor) -> State:
+    """A state of a seed, a count of steps, and numbers, as it was before the first step."""
+    return (seed, ops.zeros_like(state[1]), *state[2:]) if state else state
 
 
 def _on_the_line(noisy: Tensor, level: Level) -> tuple[Tensor, Tensor]:

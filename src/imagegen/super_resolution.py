@@ -1,7 +1,7 @@
 """Super-resolution by a model that was never trained for it: the small picture is held on to."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Unpack
 
 from imagegen._checks import check_integer
@@ -107,6 +107,10 @@ class WithBlockMeans(Sampler):
 
     base: Sampler
     factor: int
+
+    def _formulas(self) -> Hashable:
+        same = self._steps_as(WithBlockMeans)
+        return (WithBlockMeans, self.base._formulas(), self.factor) if same else self
 
     @checked
     def step(
