@@ -301,7 +301,9 @@ def test_a_figure_comes_in_a_light_and_a_dark_form_of_one_size(chapter, tmp_path
     _, page = run(chapter, tmp_path / "result")
     forms = re.findall(r"!\[Two \\\[dots\\\]\]\((\S+?)#only-(\w+)\)\{ ([^}]*) \}", page)
     assert [form for _, form, _ in forms] == ["light", "dark"]
-    assert {size for _, _, size in forms} == {"width=640 height=400 loading=lazy"}
+    assert {size for _, _, size in forms} == {
+        'width=640 height=400 style="--narrowest: 415px" loading=lazy'
+    }
     light, dark = (Image.open(tmp_path / "result" / path) for path, _, _ in forms)
     assert light.size == dark.size == (1280, 800)
     # Clear paper in both, and the axes' ink on the other side of grey.

@@ -139,6 +139,8 @@ class Writer:
             return self.film(image, html.escape(alt), size)
         path = self.file(data if image.format == "WEBP" else encoded(image), "webp")
         sides = " ".join(f"{side}={size[side]}" for side in ("width", "height"))
+        if size.get("narrowest"):
+            sides += f' style="--narrowest: {size["narrowest"]}px"'
         alt = re.sub(r"([\[\]\\])", r"\\\1", " ".join(alt.split()))
         return f"![{alt}]({path}{mark}){{ {sides} loading=lazy }}"
 
