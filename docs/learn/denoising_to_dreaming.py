@@ -229,7 +229,7 @@ quality = {
 # %% tags=["fold"]
 from IPython.display import Markdown
 
-rows = ["| | mean PSNR |", "|---|---|"]
+rows = ["| enlarged by | mean PSNR |", "|---|---|"]
 rows += [
     f"| {name} | {values.mean():.2f} dB |" for name, values in quality.items()
 ]

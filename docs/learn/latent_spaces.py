@@ -52,7 +52,7 @@
 #
 # ### A short history
 #
-# | year | |
+# | year | what was new |
 # |---|---|
 # | 1987 | Autoencoders: networks that compress without a teacher |
 # | 2010s | Deep autoencoders. What they compress must look like what they learnt from, and something is lost. They are rarely used |
