@@ -255,6 +255,14 @@ def test_the_lines_that_a_cell_shows_stand_in_one_box(chapter, tmp_path):
     assert page.count('<div class="output"') == 2
 
 
+def test_columns_are_not_wrapped():
+    pytest.importorskip("imageio_ffmpeg", reason="chapters run in the session `docs`")
+    from chapter_markdown import printed
+
+    assert printed("red    3\nblue  12\n") == "```{ .text .columns }\nred    3\nblue  12\n```"
+    assert printed("  one\n  two\n").startswith("```text\n")
+
+
 def test_neighbouring_cells_of_a_solution_fold_into_one_box(tmp_path):
     pytest.importorskip("nbclient", reason="chapters run in the session `docs`")
     path = tmp_path / "chapter.py"
@@ -290,6 +298,8 @@ def test_the_best_picture_stands_at_the_top_too(chapter, tmp_path):
     assert hero.count("![Two") == rest.count("![Two") == 2
     assert hero.count(">So *many*.</p>") == rest.count(">So *many*.</p>") == 1
     assert "```text" not in hero
+    # The caption stands under the picture, and not under the lines that follow it.
+    assert rest.index(">So *many*.</p>") < rest.index("```text")
     assert rest.lstrip().startswith("More.")
 
 

@@ -72,8 +72,8 @@ class Writer:
         if cell.cell_type != "code" or "hide" in tags or not cell.source:
             return text
         alt = cell.metadata.get("alt", "What the code above draws.")
-        shown = "\n\n".join(self.outputs(cell.outputs, alt))
-        box = BOX.format("", shown + caption(cell)) if shown else ""
+        shown = "\n\n".join(captioned(self.outputs(cell.outputs, alt), caption(cell)))
+        box = BOX.format("", shown) if shown else ""
         return "\n\n".join(filter(None, [text, box]))
 
     def hero(self, cell: nbformat.NotebookNode) -> str:
@@ -104,9 +104,9 @@ class Writer:
             if text:
                 lines += text if text.endswith("\n") else f"{text}\n"
             elif piece:
-                pieces += [fenced(lines, "text"), piece] if lines else [piece]
+                pieces += [printed(lines), piece] if lines else [piece]
                 lines = ""
-        return [*pieces, fenced(lines, "text")] if lines else pieces
+        return [*pieces, printed(lines)] if lines else pieces
 
     def output(self, output: nbformat.NotebookNode, alt: str) -> tuple[str, str]:
         """One output, as lines of text or as Markdown. What went to stderr is not shown."""
@@ -182,6 +182,19 @@ class Writer:
 def caption(cell: nbformat.NotebookNode) -> str:
     """The line below a cell's pictures."""
     return CAPTION.format(cell.metadata["caption"]) if "caption" in cell.metadata else ""
+
+
+def captioned(pieces: list[str], caption: str) -> list[str]:
+    """What a cell shows, with the caption right under its last picture."""
+    pictures = [index for index, piece in enumerate(pieces) if piece.startswith("![")]
+    below = (pictures or [len(pieces) - 1])[-1]
+    return [piece + caption * (index == below) for index, piece in enumerate(pieces)]
+
+
+def printed(lines: str) -> str:
+    """Lines of text as a cell prints them. What stands in columns is not to be wrapped."""
+    columns = re.search(r"\S {2,}\S", lines)
+    return fenced(lines, "{ .text .columns }" if columns else "text")
 
 
 def whole(

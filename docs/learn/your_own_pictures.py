@@ -17,7 +17,7 @@
 # taken with the camera held upright, one is a PNG with a transparent background, and one file broke off in the middle
 # of a download.
 
-# %% alt="Six of the pictures that go into the folder." caption="A folder as people have them."
+# %%
 import pathlib
 
 import imagegen
