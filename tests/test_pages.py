@@ -276,10 +276,11 @@ def test_a_term_opens_its_definition_where_it_first_stands(machinery):
         "<math><mi>loss</mi></math>",
         "<autoref identifier='x'>loss</autoref>",
         '<div class="output"><div><p>loss</p></div><p>loss</p></div>',
+        '<div class="exhibit" data-module="x"><span>loss</span></div>',
         '<img alt="loss">',
     ],
 )
-def test_no_term_opens_in_links_code_headings_formulas_and_outputs(machinery, closed):
+def test_no_term_opens_in_links_code_headings_formulas_outputs_and_exhibits(machinery, closed):
     glossary = machinery("glossary")
     terms = glossary.read(TERMS)
     assert glossary.opened(closed, terms, "g/") == closed

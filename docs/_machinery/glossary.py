@@ -36,8 +36,8 @@ CLOSED = {
     "pre",
 }
 CLOSED |= {"script", "style", "summary", "table", "video"}
-# Boxes about the page, or what a cell shows.
-ASIDE = re.compile(r'class="(?:output|frame|admonition)\b')
+# Boxes about the page, what a cell shows, and what has a layout of its own.
+ASIDE = re.compile(r'class="(?:output|frame|admonition|exhibit)\b')
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 POPOVER = (
     '<button type="button" class="term" popovertarget="term-{slug}">{word}</button>'
