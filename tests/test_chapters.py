@@ -260,7 +260,8 @@ def test_columns_are_not_wrapped():
     from chapter_markdown import printed
 
     assert printed("red    3\nblue  12\n") == "```{ .text .columns }\nred    3\nblue  12\n```"
-    assert printed("  one\n  two\n").startswith("```text\n")
+    for wrapped in ("  one\n  two\n", f"red  {'very ' * 16}dark\n"):
+        assert printed(wrapped).startswith("```text\n")
 
 
 def test_neighbouring_cells_of_a_solution_fold_into_one_box(tmp_path):

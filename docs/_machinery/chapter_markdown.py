@@ -26,6 +26,8 @@ from pictures import DARK, LIGHT, encoded
 from PIL import Image
 
 FILM_BYTES = 300_000
+# As long as lines of code.
+LINE = 80
 PICTURES = (LIGHT, "image/png", "image/jpeg", "image/gif")
 # The title, and the first paragraph.
 OPENING = re.compile(r"\A# .+\n\n(?:.+\n)+", re.MULTILINE)
@@ -192,8 +194,8 @@ def captioned(pieces: list[str], caption: str) -> list[str]:
 
 
 def printed(lines: str) -> str:
-    """Lines of text as a cell prints them. What stands in columns is not to be wrapped."""
-    columns = re.search(r"\S {2,}\S", lines)
+    """Lines of text as a cell prints them. Columns that fit the page are not to be wrapped."""
+    columns = re.search(r"\S {2,}\S", lines) and max(map(len, lines.splitlines())) <= LINE
     return fenced(lines, "{ .text .columns }" if columns else "text")
 
 
