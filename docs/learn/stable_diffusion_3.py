@@ -478,11 +478,11 @@ grown = [
 ]
 imagegen.show(np.concatenate(grown), columns=4, titles=[*forms, *[""] * 4])
 
-for column, name in enumerate(forms):
+for column, name in enumerate([*forms][1:], 1):
     change = np.mean(
         [np.abs(np.float32(row[column]) - row[0]).mean() for row in grown]
     )
-    print(f"{name:13} changes a pixel by {change:4.1f} of 255 levels")
+    print(f'"{name}" changes a pixel by {change:.1f} of 255 levels')
 
 # %% tags=["hide"]
 changes_of = [
