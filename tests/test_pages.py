@@ -250,6 +250,9 @@ latent space (latent spaces)
 
 latent
 :   A code.
+
+CLIP
+:   Two encoders.
 """
 
 
@@ -265,6 +268,8 @@ def test_a_term_opens_its_definition_where_it_first_stands(machinery):
     )
     assert '">Latent\nspace</button>' in opened
     assert 'href="g/#latent-space"' in opened
+    opened = glossary.opened("<p>We clip what CLIP says.</p>", terms, "g/")
+    assert opened.startswith("<p>We clip what <button")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def opened(content: str, terms: list[Term], url: str) -> str:
 
     def button(match: re.Match[str]) -> str:
         term = by_form[re.sub(r"\s+", " ", match[0].lower())]
-        if term not in left:
+        # "CLIP" is a term, and "clip" isn't.
+        if term not in left or (term.term.isupper() and not match[0].isupper()):
             return match[0]
         left.remove(term)
         head = term.term[0].upper() + term.term[1:] + ":"

@@ -376,7 +376,7 @@ assert generated_shares.recall < real_shares.recall
 #
 # ## Are they copies?
 #
-# A model that repeats its training pictures gets nearly the best score of all, and no metric above would
+# A model that repeats its training pictures gets nearly the best result of all, and no metric above would
 # notice. So for each generated picture we look for the training picture that is nearest to it.
 # Training saw each of them mirrored as well, so we search both.
 

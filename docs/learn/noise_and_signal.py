@@ -217,7 +217,7 @@ assert (np.diff(noise) > 0).all()
 assert (np.diff(signal) < 0).all()
 
 # %% [markdown]
-# Plotted against each other, the rates walk along a circle, in equal strides:
+# Plotted against each other, the rates walk along a circle, in equal steps:
 
 # %% tags=["fold"] alt="Eleven points along a quarter circle, from the right at time 0 up to the top at time 1." caption="The same schedule as a walk along a quarter circle."
 figure, axes = plt.subplots(figsize=(4.2, 4.2))
