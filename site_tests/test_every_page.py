@@ -25,6 +25,11 @@ def test_no_page_is_wider_than_its_window(seen, width):
     assert seen.overflow[width] == 0
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_letters_of_every_figure_can_be_read(seen, width):
+    assert seen.too_small[width] == []
+
+
 def test_nothing_moves_while_a_page_is_read(seen):
     assert seen.shift < 0.01
 

@@ -32,6 +32,10 @@ IMAGES = """() => [...document.images].map(image => ({
     natural: [image.naturalWidth, image.naturalHeight],
     shown: image.checkVisibility(),
 }))"""
+# Figures that are shown narrower than their letters can be read.
+TOO_SMALL = """() => [...document.images].filter(image => image.checkVisibility()
+    && image.width < parseFloat(image.style.getPropertyValue("--narrowest")) - 1)
+    .map(image => image.getAttribute("src"))"""
 FILMS = """() => [...document.querySelectorAll("video")].map(film => ({
     source: film.getAttribute("src"),
     size: [film.getAttribute("width"), film.getAttribute("height")].map(Number),
@@ -86,6 +90,7 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     violations: dict[str, list[str]] = field(default_factory=dict)
     overflow: dict[int, int] = field(default_factory=dict)
+    too_small: dict[int, list[str]] = field(default_factory=dict)
     images: list[dict] = field(default_factory=list)
     films: list[dict] = field(default_factory=list)
     formulas: list[float] = field(default_factory=list)
@@ -118,6 +123,7 @@ def visit(browser: Browser, url: str) -> Visit:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         seen.overflow[width] = page.evaluate(OVERFLOW)
+        seen.too_small[width] = page.evaluate(TOO_SMALL)
     seen.violations["light, 360 pixels"] = page.evaluate(AXE)
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})

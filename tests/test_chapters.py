@@ -255,6 +255,15 @@ def test_the_lines_that_a_cell_shows_stand_in_one_box(chapter, tmp_path):
     assert page.count('<div class="output"') == 2
 
 
+def test_columns_are_not_wrapped():
+    pytest.importorskip("imageio_ffmpeg", reason="chapters run in the session `docs`")
+    from chapter_markdown import printed
+
+    assert printed("red    3\nblue  12\n") == "```{ .text .columns }\nred    3\nblue  12\n```"
+    for wrapped in ("  one\n  two\n", f"red  {'very ' * 16}dark\n"):
+        assert printed(wrapped).startswith("```text\n")
+
+
 def test_neighbouring_cells_of_a_solution_fold_into_one_box(tmp_path):
     pytest.importorskip("nbclient", reason="chapters run in the session `docs`")
     path = tmp_path / "chapter.py"
@@ -290,6 +299,8 @@ def test_the_best_picture_stands_at_the_top_too(chapter, tmp_path):
     assert hero.count("![Two") == rest.count("![Two") == 2
     assert hero.count(">So *many*.</p>") == rest.count(">So *many*.</p>") == 1
     assert "```text" not in hero
+    # The caption stands under the picture, and not under the lines that follow it.
+    assert rest.index(">So *many*.</p>") < rest.index("```text")
     assert rest.lstrip().startswith("More.")
 
 
@@ -301,7 +312,9 @@ def test_a_figure_comes_in_a_light_and_a_dark_form_of_one_size(chapter, tmp_path
     _, page = run(chapter, tmp_path / "result")
     forms = re.findall(r"!\[Two \\\[dots\\\]\]\((\S+?)#only-(\w+)\)\{ ([^}]*) \}", page)
     assert [form for _, form, _ in forms] == ["light", "dark"]
-    assert {size for _, _, size in forms} == {"width=640 height=400 loading=lazy"}
+    assert {size for _, _, size in forms} == {
+        'width=640 height=400 style="--narrowest: 415px" loading=lazy'
+    }
     light, dark = (Image.open(tmp_path / "result" / path) for path, _, _ in forms)
     assert light.size == dark.size == (1280, 800)
     # Clear paper in both, and the axes' ink on the other side of grey.

@@ -78,6 +78,12 @@ def test_commands_run_as_written(path, line, code, tmp_path, monkeypatch):
             run_command(shlex.split(part))
 
 
+def test_no_section_of_a_docstring_is_cut_off_from_its_heading():
+    # The reference would show it as plain text, and its code with the fence around it.
+    cut_off = re.compile(r"^ +(Args|Attributes|Example|Raises|Reference|Returns|Yields):\n\n", re.M)
+    assert [str(path) for path in SOURCES if cut_off.search(path.read_text("utf-8"))] == []
+
+
 def test_no_example_is_overlooked():
     fences = sum(len(re.findall(r"^ *```", path.read_text("utf-8"), re.M)) for path in SOURCES)
     assert fences == 2 * len(BLOCKS)

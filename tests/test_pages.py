@@ -250,6 +250,9 @@ latent space (latent spaces)
 
 latent
 :   A code.
+
+CLIP
+:   Two encoders.
 """
 
 
@@ -265,6 +268,8 @@ def test_a_term_opens_its_definition_where_it_first_stands(machinery):
     )
     assert '">Latent\nspace</button>' in opened
     assert 'href="g/#latent-space"' in opened
+    opened = glossary.opened("<p>We clip what CLIP says.</p>", terms, "g/")
+    assert opened.startswith("<p>We clip what <button")
 
 
 @pytest.mark.parametrize(
@@ -276,10 +281,11 @@ def test_a_term_opens_its_definition_where_it_first_stands(machinery):
         "<math><mi>loss</mi></math>",
         "<autoref identifier='x'>loss</autoref>",
         '<div class="output"><div><p>loss</p></div><p>loss</p></div>',
+        '<div class="exhibit" data-module="x"><span>loss</span></div>',
         '<img alt="loss">',
     ],
 )
-def test_no_term_opens_in_links_code_headings_formulas_and_outputs(machinery, closed):
+def test_no_term_opens_in_links_code_headings_formulas_outputs_and_exhibits(machinery, closed):
     glossary = machinery("glossary")
     terms = glossary.read(TERMS)
     assert glossary.opened(closed, terms, "g/") == closed

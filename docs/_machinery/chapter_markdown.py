@@ -26,6 +26,8 @@ from pictures import DARK, LIGHT, encoded
 from PIL import Image
 
 FILM_BYTES = 300_000
+# As long as lines of code.
+LINE = 80
 PICTURES = (LIGHT, "image/png", "image/jpeg", "image/gif")
 # The title, and the first paragraph.
 OPENING = re.compile(r"\A# .+\n\n(?:.+\n)+", re.MULTILINE)
@@ -72,8 +74,8 @@ class Writer:
         if cell.cell_type != "code" or "hide" in tags or not cell.source:
             return text
         alt = cell.metadata.get("alt", "What the code above draws.")
-        shown = "\n\n".join(self.outputs(cell.outputs, alt))
-        box = BOX.format("", shown + caption(cell)) if shown else ""
+        shown = "\n\n".join(captioned(self.outputs(cell.outputs, alt), caption(cell)))
+        box = BOX.format("", shown) if shown else ""
         return "\n\n".join(filter(None, [text, box]))
 
     def hero(self, cell: nbformat.NotebookNode) -> str:
@@ -104,9 +106,9 @@ class Writer:
             if text:
                 lines += text if text.endswith("\n") else f"{text}\n"
             elif piece:
-                pieces += [fenced(lines, "text"), piece] if lines else [piece]
+                pieces += [printed(lines), piece] if lines else [piece]
                 lines = ""
-        return [*pieces, fenced(lines, "text")] if lines else pieces
+        return [*pieces, printed(lines)] if lines else pieces
 
     def output(self, output: nbformat.NotebookNode, alt: str) -> tuple[str, str]:
         """One output, as lines of text or as Markdown. What went to stderr is not shown."""
@@ -139,6 +141,8 @@ class Writer:
             return self.film(image, html.escape(alt), size)
         path = self.file(data if image.format == "WEBP" else encoded(image), "webp")
         sides = " ".join(f"{side}={size[side]}" for side in ("width", "height"))
+        if size.get("narrowest"):
+            sides += f' style="--narrowest: {size["narrowest"]}px"'
         alt = re.sub(r"([\[\]\\])", r"\\\1", " ".join(alt.split()))
         return f"![{alt}]({path}{mark}){{ {sides} loading=lazy }}"
 
@@ -180,6 +184,19 @@ class Writer:
 def caption(cell: nbformat.NotebookNode) -> str:
     """The line below a cell's pictures."""
     return CAPTION.format(cell.metadata["caption"]) if "caption" in cell.metadata else ""
+
+
+def captioned(pieces: list[str], caption: str) -> list[str]:
+    """What a cell shows, with the caption right under its last picture."""
+    pictures = [index for index, piece in enumerate(pieces) if piece.startswith("![")]
+    below = (pictures or [len(pieces) - 1])[-1]
+    return [piece + caption * (index == below) for index, piece in enumerate(pieces)]
+
+
+def printed(lines: str) -> str:
+    """Lines of text as a cell prints them. Columns that fit the page are not to be wrapped."""
+    columns = re.search(r"\S {2,}\S", lines) and max(map(len, lines.splitlines())) <= LINE
+    return fenced(lines, "{ .text .columns }" if columns else "text")
 
 
 def whole(

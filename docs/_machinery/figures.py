@@ -1,5 +1,8 @@
 """How figures leave a chapter: twice, for light paper and for dark, as WebP with clear paper.
 
+Each comes with its size on the page, and with how narrow it may become before nobody can read its
+letters.
+
 Runs in the kernel of a chapter. Photographs and colour maps keep their colours in both. What is
 black, white or grey changes sides for dark paper: axes, letters, lines, and fillings. What is drawn
 on a picture stays as it is, since it fits the picture.
@@ -7,6 +10,7 @@ on a picture stays as it is, since it fits the picture.
 
 import base64
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from matplotlib import colors, rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from pictures import DARK, LIGHT, encoded
 from PIL import Image
 
@@ -23,6 +28,8 @@ STYLE = Path(__file__).with_suffix(".mplstyle")
 DARK_PAPER, DARK_INK = 0.13, 0.87
 # Pixels of the file for each pixel of the page: many screens have so many.
 DENSITY = 2
+# Letters stay at least so high, in pixels of the page, when a figure is shown smaller than drawn.
+LETTERS = 9
 
 
 def install() -> None:
@@ -38,7 +45,7 @@ def install() -> None:
 
 
 def both_forms(figure: Figure, include=None, exclude=None) -> tuple[dict, dict]:
-    """The light and the dark form of a figure, in base64, and their size on the page."""
+    """The light and the dark form of a figure, in base64, and what the page knows of both."""
     light = drawn(figure)
     kept = [(artist, name, value) for artist, name, value, _ in greys(figure)]
     for artist, name, _, dark in [*greys(figure)]:
@@ -50,7 +57,14 @@ def both_forms(figure: Figure, include=None, exclude=None) -> tuple[dict, dict]:
     size = {"width": light.width // DENSITY, "height": light.height // DENSITY}
     forms = {LIGHT: light} if same(light, night) else {LIGHT: light, DARK: night}
     data = {kind: base64.b64encode(encoded(image)).decode() for kind, image in forms.items()}
-    return data, {LIGHT: size}
+    return data, {LIGHT: size | {"narrowest": narrowest(figure, size["width"])}}
+
+
+def narrowest(figure: Figure, width: int) -> int:
+    """How narrow a figure may be shown, in pixels, so that its smallest letters can be read."""
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    points = min((text.get_fontsize() for text in texts), default=math.inf)
+    return math.ceil(width * min(1, LETTERS / (points * figure.dpi / 72)))
 
 
 def same(light: Image.Image, dark: Image.Image) -> bool:

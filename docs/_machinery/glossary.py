@@ -36,8 +36,8 @@ CLOSED = {
     "pre",
 }
 CLOSED |= {"script", "style", "summary", "table", "video"}
-# Boxes about the page, or what a cell shows.
-ASIDE = re.compile(r'class="(?:output|frame|admonition)\b')
+# Boxes about the page, what a cell shows, and what has a layout of its own.
+ASIDE = re.compile(r'class="(?:output|frame|admonition|exhibit)\b')
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 POPOVER = (
     '<button type="button" class="term" popovertarget="term-{slug}">{word}</button>'
@@ -90,7 +90,8 @@ def opened(content: str, terms: list[Term], url: str) -> str:
 
     def button(match: re.Match[str]) -> str:
         term = by_form[re.sub(r"\s+", " ", match[0].lower())]
-        if term not in left:
+        # "CLIP" is a term, and "clip" isn't.
+        if term not in left or (term.term.isupper() and not match[0].isupper()):
             return match[0]
         left.remove(term)
         head = term.term[0].upper() + term.term[1:] + ":"

@@ -226,7 +226,7 @@ assert losses[0] > min(losses) + 0.01 < losses[-1]
 # Keras computes them all at once, and exactly, in about twice the time that the network itself takes. It
 # works backwards through the layers by the chain rule, and so the method is called *backpropagation*.
 #
-# A step of **gradient descent** moves every weight $w$ a little against its slope $g$. How little, that is
+# A step of **gradient descent** moves every weight $w$ a little against its slope $g$. How little is set by
 # the *learning rate* $\eta$:
 #
 # $$w \leftarrow w - \eta\, g$$

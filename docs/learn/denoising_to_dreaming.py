@@ -229,7 +229,7 @@ quality = {
 # %% tags=["fold"]
 from IPython.display import Markdown
 
-rows = ["| | mean PSNR |", "|---|---|"]
+rows = ["| enlarged by | mean PSNR |", "|---|---|"]
 rows += [
     f"| {name} | {values.mean():.2f} dB |" for name, values in quality.items()
 ]
@@ -401,7 +401,7 @@ Markdown(note) if testing.source == "painted" else None
 # ## A little at a time
 #
 # We have met the way out already. Where there is *little* noise, there is little to guess, and the answer is
-# sharp. So never go the whole way at once. Take the blur for what it is: a hint which way to go. Move a little
+# sharp. So never go the whole way at once. Take the blur for what it is: a hint of which way to go. Move a little
 # towards it, which takes a little of the noise out. What is left is a slightly less noisy picture, and fewer
 # flowers could be under it. Ask again. Now the answer is a little less of
 # a blur. And so on, in a loop. The whole is called *reverse diffusion*.

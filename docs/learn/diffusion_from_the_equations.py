@@ -459,8 +459,8 @@ for step in range(1000, 990, -1):
 # %% [markdown]
 # So one step back draws from a normal distribution whose mean depends on the network. Papers write it
 # $p_\theta(x_{t-1} \mid x_t)$, where $\theta$ are the network's weights. Here it is, for eight points at three steps. A
-# circle is drawn two deviations around the mean. An arrow leads from $x_t$ towards the mean. It is drawn fifty times as
-# long as it is, or one couldn't see it.
+# circle is drawn at two deviations from the mean. An arrow leads from $x_t$ towards the mean. It is drawn fifty times
+# too long, or you couldn't see it.
 
 # %% tags=["fold"] alt="Three panels with a grey cloud, an S at step 250, and eight black points in each. At step 900 circles are large, at step 500 half as large, at step 250 hardly larger than the points. Arrows lead from the points inwards, and at step 250 onto the S." caption="Where a step back leads. Far from the data it is a large step at random with a slight push, and near the data a small step in a sure direction."
 figure, panels = plt.subplots(1, 3, figsize=(6.4, 2.5))

@@ -167,7 +167,7 @@ imagegen.show(np.concatenate([images[2:3], some]), columns=5)
 # with the mask $m$. So the model always sees the kept part, at the noise that it expects, and paints
 # something that goes with it.
 
-# %% alt="Four flowers whose right half is white, and the same with a right half that the model painted. Many don't match the left half." caption="To the left, what is given; to the right, the first attempt."
+# %% alt="Four flowers whose right half is white, and the same with a right half that the model painted. Many don't match the left half." caption="Above, what is given; below, the first attempt at the right halves."
 mask = np.zeros((64, 64), bool)
 mask[:, 32:] = True
 with_hole = np.where(mask[..., None], 255, images).astype("uint8")

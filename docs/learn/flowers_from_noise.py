@@ -60,7 +60,7 @@ assert flowers.std() > 25
 # imagegen.DDIM.step
 # ```
 #
-# All up to the first `return` is the three points above. The rest is for `eta` above 0, which draws some of the noise
+# Everything up to the first `return` is the three points above. The rest is for `eta` above 0, which draws some of the noise
 # anew; here it is 0. The last step goes to no noise at all, so it gives the clean estimate itself. Then the
 # normalizing is undone, and the numbers are clipped to between 0 and 255 and rounded. All the steps run in one
 # compiled program.

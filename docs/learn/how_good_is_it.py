@@ -376,7 +376,7 @@ assert generated_shares.recall < real_shares.recall
 #
 # ## Are they copies?
 #
-# A model that repeats its training pictures gets nearly the best score of all, and no metric above would
+# A model that repeats its training pictures gets nearly the best result of all, and no metric above would
 # notice. So for each generated picture we look for the training picture that is nearest to it.
 # Training saw each of them mirrored as well, so we search both.
 
@@ -625,8 +625,8 @@ assert best_with_four == "DPM-Solver++(2M), even log SNR"
 
 # %% [markdown]
 # The error bars are one standard error, and sixteen pictures are few. But all points share their noise
-# and their real pictures, so the curves differ by less chance than the bars suggest. All of them
-# fall: more steps give better pictures, down to the model's own error. With few evaluations, the
+# and their real pictures, so chance has less to do with how they differ than the bars
+# suggest. All of them fall: more steps give better pictures, down to the model's own error. With few evaluations, the
 # right method at the right stops is worth more than anything else.
 #
 # All but DDPM are deterministic. Each of those carries its errors along: a petal that goes astray in
@@ -760,7 +760,7 @@ assert max(shares) < 1 / 3
 #   *this* flower has a stem too many.
 # - **Another feature space.** Distances in InceptionV3's features are other numbers. A figure without
 #   its feature space, number of pictures, and real pictures to compare with is no figure.
-# - **What was tuned to it.** Who chooses among a hundred models by KID gets the one that is good at
+# - **What was tuned to it.** Whoever chooses among a hundred models by KID gets the one that is good at
 #   KID.
 #
 # So look at pictures, at many of them, unselected. Numbers are for what the eye can't do: compare thousands with

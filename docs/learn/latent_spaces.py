@@ -52,7 +52,7 @@
 #
 # ### A short history
 #
-# | year | |
+# | year | what was new |
 # |---|---|
 # | 1987 | Autoencoders: networks that compress without a teacher |
 # | 2010s | Deep autoencoders. What they compress must look like what they learnt from, and something is lost. They are rarely used |
@@ -578,7 +578,7 @@ assert rows[-1].mean() > rows[0].mean()
 
 # %% [markdown]
 # With two dimensions there is no room for boldness alone. Whichever way it points, it leads through the
-# countries of other digits. With more dimensions, concepts find directions of their own. The preset `digits-16d` is the
+# regions of other digits. With more dimensions, concepts find directions of their own. The preset `digits-16d` is the
 # same kind of model with sixteen. We try it on three concepts that can be read off the pixels: how far a digit leans to
 # the right, how much ink it has, and how wide it is.
 

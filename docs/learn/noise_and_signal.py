@@ -217,7 +217,7 @@ assert (np.diff(noise) > 0).all()
 assert (np.diff(signal) < 0).all()
 
 # %% [markdown]
-# Plotted against each other, the rates walk along a circle, in equal strides:
+# Plotted against each other, the rates walk along a circle, in equal steps:
 
 # %% tags=["fold"] alt="Eleven points along a quarter circle, from the right at time 0 up to the top at time 1." caption="The same schedule as a walk along a quarter circle."
 figure, axes = plt.subplots(figsize=(4.2, 4.2))
@@ -250,9 +250,9 @@ plt.show()
 # mixture, at time 0, has a noise rate of 0.31. These ends are a choice, not a law. The model of
 # [Flowers from noise](flowers_from_noise.py) takes 0.999 instead of 0.95.
 #
-# Other schedules walk other ways. Here is one flower under ten of the package's. Move the time, and see
-# how early each of them drowns it. What they are made for is told on
-# [a page of their own](../explore/schedules.md), and in the chapters that use them.
+# Other schedules take other ways. Here is one flower under ten of the package's. Move the time, and see
+# how early each of them drowns it. [A page of their
+# own](../explore/schedules.md) says what they are made for, and so do the chapters that use them.
 #
 # <div data-exhibit="schedules"></div>
 #
@@ -663,7 +663,7 @@ np.testing.assert_allclose(np.square(mask).mean(), 1, atol=0.04)
 
 # %% [markdown]
 # It is a calm start. A random last layer would begin with loud mistakes, and training would spend its first
-# steps on unlearning them. It also tells us how wrong a network is that knows nothing. The mean absolute error is that of the normal distribution, $\sqrt{2 / \pi}
+# steps on unlearning them. It also tells us how wrong a network that knows nothing is. The mean absolute error is that of the normal distribution, $\sqrt{2 / \pi}
 # \approx 0.798$, and the mean squared error is its variance, 1. A network that has learnt anything is
 # below these.
 #

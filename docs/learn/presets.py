@@ -144,7 +144,7 @@ Markdown("\n\n".join(cards))
 # [How good is it?](how_good_is_it.py) explains KID and the negative ELBO, and
 # [text to image](text_to_image.py) how it is measured whether a model paints what it is told. Figures on those pages
 # come from fewer pictures, so they differ. A recipe is a script in the repository that makes the preset anew. Where the
-# training of the file in the package was divided otherwise, the recipe says how.
+# file in the package was trained in other stretches, the recipe says how.
 #
 # ## Load one by name
 #

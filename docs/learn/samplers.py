@@ -560,7 +560,7 @@ assert int(enough(even_errors["DPM-Solver++(2M)"])) < int(
 #
 # These are measurements of one small model. Another may rank them differently, and now you know how to find out.
 #
-# In [the diffusion lab](../explore/diffusion_lab.md) all of this is under your hand, on points in the
+# In [the diffusion lab](../explore/diffusion_lab.md) all of this is in your hands, on points in the
 # plane:
 #
 # - [Two spots](../explore/diffusion_lab.md?lab.points=spots&lab.answer=exact&lab.sampler=ddim&lab.stops=even&lab.steps=100&lab.at=1)

@@ -65,6 +65,7 @@ def look(images):
 #     | the first prompt | an astronaut on a folded elephant, in a street |
 #     | the negative prompt | the same scene, with hardly any blue |
 #     | five numbers of steps | something soft, with double tusks, after 5; a finished picture from 20 on |
+#     | words of quality | one castle three times, and what each word adds to it |
 #     | the walk | a dog that grows tentacles, frame by frame, in a field that stays |
 #
 # ## A first picture
@@ -443,9 +444,69 @@ assert (changes > 0.01).all()
 # before: the upper right of the map is filled, the lower left is black. So every later word is read in the
 # light of the subject, and the subject is read without the rest. The pooled vector is taken at the
 # end of the prompt, where all has been read. Hence the advice to **put what matters most in front**.
-# Words of quality, such as "highly detailed", are a style like any other: a model paints what pictures looked like
-# that had such words beside them.
 # More than 75 tokens are not read at all, and the package warns of that.
+#
+# ### Words of quality
+#
+# The [lecture](sources.md) asks for a castle, and then adds words of quality, such as "highly detailed" and "4k".
+# They name nothing that could be drawn. They are a style like any other: a model paints what pictures looked like that
+# had such words beside them. Under one noise for all prompts, only the words make a difference:
+
+
+# %%
+def under_one_noise(model, prompts, seed):
+    noise = imagegen.samplers.initial_noise(1, model.sample_shape, seed)
+    return model.generate(prompts, noise=np.repeat(noise, len(prompts), axis=0))
+
+
+qualities = ["", ", highly detailed", ", highly detailed, 4k"]
+castles = [f"a castle{words}" for words in qualities]
+look(under_one_noise(model, castles, seed=0))
+
+# %% alt="Two rows of four pictures, a sunflower and a hibiscus. The first three of a row are hardly to be told apart. The fourth shows the flower on black." caption="The small model. Three prompts for a flower, and a fourth that asks for a dark background."
+forms = {
+    "no more words": "a {}",
+    "a photo of": "a photo of a {}",
+    "a close-up of": "a close-up of a {}",
+    "on dark": "a {} on a dark background",
+}
+grown = [
+    under_one_noise(
+        painter, [form.format(flower) for form in forms.values()], seed=3
+    )
+    for flower in ("sunflower", "hibiscus")
+]
+imagegen.show(np.concatenate(grown), columns=4, titles=[*forms, *[""] * 4])
+
+for column, name in enumerate([*forms][1:], 1):
+    change = np.mean(
+        [np.abs(np.float32(row[column]) - row[0]).mean() for row in grown]
+    )
+    print(f'"{name}" changes a pixel by {change:.1f} of 255 levels')
+
+# %% tags=["hide"]
+changes_of = [
+    [np.abs(np.float32(picture) - row[0]).mean() for picture in row[1:]]
+    for row in grown
+]
+assert np.max(np.array(changes_of)[:, :2]) < 6
+assert np.min(np.array(changes_of)[:, 2]) > 20
+
+# %% [markdown]
+# The model has read "close-up" many times, and has seen nothing that goes with it: its recipe put one opening or
+# another before a name by chance. "On a dark background" stood beside dark backgrounds, and says something. A word of
+# quality stood beside no picture, so the model doesn't know it, and its encoder says so:
+
+# %%
+try:
+    painter.generate("a highly detailed sunflower")
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# The encoders of Stable Diffusion 3 refuse nothing: they split a word that they don't know into pieces that they know.
+# So there every word changes something. Whether it is for the better, only pictures can tell. Add one word at a time,
+# under one noise, and look.
 #
 # ## Why `slerp`
 #

@@ -442,7 +442,7 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# All pictures lie on one side, and all captions on the other. The gray lines join some pairs. This is the
+# All pictures lie on one side, and all captions on the other. The grey lines join some pairs. This is the
 # [*modality gap*](https://arxiv.org/abs/2203.02053), and large models have it too. The loss doesn't
 # mind. It compares a picture with captions only, never with other pictures. If all captions move by the same
 # vector, all similarities of a picture change by the same number, and its softmax doesn't notice. Nor does a

@@ -17,7 +17,7 @@
 # taken with the camera held upright, one is a PNG with a transparent background, and one file broke off in the middle
 # of a download.
 
-# %% alt="Six of the pictures that go into the folder." caption="A folder as people have them."
+# %%
 import pathlib
 
 import imagegen
@@ -296,7 +296,7 @@ paths = imagegen.save_images(painted, "painted", metadata=told)
 print(paths[0], imagegen.read_metadata(paths[0]))
 
 # %% [markdown]
-# The file goes on elsewhere. `model.export` [writes it for other languages](../api/exporting.md), and in a terminal it takes
+# The file works elsewhere, too. `model.export` [writes it for other languages](../api/exporting.md), and in a terminal it takes
 # no Python at all:
 #
 # ```bash

@@ -135,7 +135,6 @@ def digits(source: str = "auto", split: str | None = None) -> Digits:
         OSError: If the source is `"mnist"` and can't be downloaded.
 
     Example:
-
         ```python
         from imagegen import datasets
 
@@ -200,7 +199,6 @@ def flowers(source: str = "auto", image_size: Size = 64, split: str | None = Non
         OSError: If the source is `"oxford"` and can't be downloaded.
 
     Example:
-
         ```python
         from imagegen import datasets
 
@@ -248,7 +246,6 @@ def s_curve(num_points: int, *, noise: float = 0.1, seed: int = 0) -> np.ndarray
         ValueError: If an argument is out of range.
 
     Example:
-
         ```python
         from imagegen import datasets
 

@@ -60,7 +60,6 @@ def captioned_flowers(
         ValueError: If an argument is out of range.
 
     Example:
-
         ```python
         from imagegen import datasets
 

@@ -28,7 +28,6 @@ def caption(
         ValueError: If there is no such habitat.
 
     Example:
-
         ```python
         from imagegen.drawn import FlowerAttributes, caption
 
@@ -68,7 +67,6 @@ def partial_caption(
         ValueError: If there is no such habitat.
 
     Example:
-
         ```python
         import numpy as np
         from imagegen.drawn import FlowerAttributes, partial_caption

@@ -56,7 +56,6 @@ class FlowerAttributes:
         ValueError: If an attribute is out of range, or two of the colours are the same.
 
     Example:
-
         ```python
         import dataclasses
 
@@ -107,7 +106,6 @@ def sample_attributes(rng: np.random.Generator, *, upright: bool = False) -> Flo
         The attributes of one flower.
 
     Example:
-
         ```python
         import numpy as np
         from imagegen.drawn import sample_attributes
@@ -145,7 +143,6 @@ def sample_habitat(attributes: FlowerAttributes, rng: np.random.Generator) -> st
         A name in `HABITATS`: `"meadow"`, `"coastal"` or `"alpine"`.
 
     Example:
-
         ```python
         import numpy as np
         from imagegen.drawn import FlowerAttributes, caption, sample_habitat
@@ -180,7 +177,6 @@ def draw_flowers(attributes: Sequence[FlowerAttributes], image_size: int = 32) -
         ValueError: If `image_size` is out of range.
 
     Example:
-
         ```python
         from imagegen.drawn import FlowerAttributes, draw_flowers
 
