@@ -246,7 +246,7 @@ imagegen.show(answers, columns=8)
 # for 512 flowers and read the pictures back, at a guidance scale of 2. This is the share in which each thing
 # was as told:
 #
-# | | petals | centre | background | number |
+# | the network sees | petals | centre | background | number |
 # |---|---|---|---|---|
 # | patches of pixels, equal cost | 81% | 72% | 81% | 81% |
 # | latents | 100% | 99% | 100% | 100% |
@@ -292,7 +292,7 @@ details = np.concatenate(
 imagegen.show(details, columns=4, scale=4)
 
 # %% [markdown]
-# Above as drawn, below as restored. Spots and stripes are there, with softer edges. In Stable Diffusion the
+# Spots and stripes are there, with softer edges. In Stable Diffusion the
 # same happens to letters and to faces in the distance. There, a place of the latent stands for 8 x 8 pixels,
 # and a face of 20 pixels has fewer than three places a side.
 #
