@@ -500,6 +500,71 @@ plt.show()
 assert HELD_OUT_LOSSES[-1] < HELD_OUT_LOSSES[0]
 
 # %% [markdown]
+# ### Epoch by epoch
+#
+# What a falling loss means for the pictures, the callback's grids show best. These come from the training of another
+# model, which paints 128 x 128 pixels and takes prompts: that of [Latent diffusion](latent_diffusion.py), by the script
+# `recipes/flowers_128.py`. Each of the eighteen places has its own noise and its own prompt, the same in every grid. The
+# first row asks for a sunflower, a yellow rose, a red rose, a white rose on a dark background, a passion flower and an
+# oxeye daisy. An epoch shows a quarter of the photographs there.
+#
+# <div class="grid" markdown>
+#
+# <figure markdown>
+# ![Eighteen pictures of coloured static, some with a bright blotch](../assets/training-epoch_0001.webp){ width=778 height=388 loading=lazy }
+# <figcaption>After 1 epoch: static, and here and there a blotch of colour.</figcaption>
+# </figure>
+#
+# <figure markdown>
+# ![The same static, a little softer, on darker green](../assets/training-epoch_0003.webp){ width=778 height=388 loading=lazy }
+# <figcaption>After 3 epochs: the ground is darker, and flowers stand out from it.</figcaption>
+# </figure>
+#
+# <figure markdown>
+# ![Soft blotches of pink, red and orange on green, with frayed edges](../assets/training-epoch_0010.webp){ width=778 height=388 loading=lazy }
+# <figcaption>After 10: something with petals. The prompts mean little yet: the yellow rose is pink.</figcaption>
+# </figure>
+#
+# <figure markdown>
+# ![Frayed flowers in yellow, red, blue and white](../assets/training-epoch_0030.webp){ width=778 height=388 loading=lazy }
+# <figcaption>After 30: the colours are those of the prompts.</figcaption>
+# </figure>
+#
+# <figure markdown>
+# ![Flowers in the same colours and places, with clearer edges and petals](../assets/training-epoch_0060.webp){ width=778 height=388 loading=lazy }
+# <figcaption>After 60: flowers and their ground are two things, and a dark background is dark.</figcaption>
+# </figure>
+#
+# </div>
+#
+# This training was stopped soon afterwards. The preset `flowers-128` comes from the same script, after 250 such epochs.
+# From the same noise, and moved towards the prompts by guidance, it paints:
+
+# %% alt="Eighteen flowers, most of them with clear petals, in the colours that their prompts name." caption="The preset's answers to the same prompts, from the same noise."
+prompts = [
+    "a photo of a sunflower",
+    "a yellow rose",
+    "a red rose",
+    "a white rose on a dark background",
+    "a photo of a passion flower",
+    "an oxeye daisy on a green background",
+    "a purple clematis",
+    "a pink lotus",
+    "a photo of a bishop of llandaff",
+    "a dandelion",
+    "a blue morning glory",
+    "an orange dahlia",
+    "a white flower on a dark background",
+    "a red flower on a green background",
+    "a yellow iris",
+    "a pink hibiscus",
+    "a close-up of a gazania",
+    "a flower",
+]
+painter = imagegen.LatentDiffusion.from_preset("flowers-128")
+imagegen.show(painter.generate(prompts, num_steps=20, seed=0), columns=6)
+
+# %% [markdown]
 # ## What we have learnt
 #
 # - A diffusion model is trained on an easy question: which noise was mixed in?
