@@ -166,7 +166,7 @@ def test_a_latent_is_repainted_when_one_of_its_pixels_is(painter, monkeypatch):
     states = []
     monkeypatch.setattr(painter, "run", lambda *a, **k: states.append(a[1]) or iter([a[:2]]))
     imagegen.inpaint(painter, pictures(1), mask, num_steps=2, seed=0)
-    _, _, kept, repaint, _ = states[0]
+    _, _, kept, repaint, *_ = states[0]
     expected = np.zeros((LATENT_SIZE, LATENT_SIZE), bool)
     expected[0, 0] = expected[3, 1:3] = True
     np.testing.assert_array_equal(ops.convert_to_numpy(repaint)[0, ..., 0], expected)
