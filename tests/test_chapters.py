@@ -256,7 +256,7 @@ def test_the_lines_that_a_cell_shows_stand_in_one_box(chapter, tmp_path):
 
 
 def test_columns_are_not_wrapped():
-    pytest.importorskip("imageio_ffmpeg", reason="chapters run in the session `docs`")
+    pytest.importorskip("nbclient", reason="chapters run in the session `docs`")
     from chapter_markdown import printed
 
     assert printed("red    3\nblue  12\n") == "```{ .text .columns }\nred    3\nblue  12\n```"
