@@ -99,6 +99,11 @@ def paint(browser, root):
 def paint_by_webgpu(launch, root):
     """The same by WebGPU, which this browser computes on the processor: slow, but no other way."""
     browser = launch("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    page = browser.new_page()
+    page.goto(root + "404.html")
+    if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Chromium can't compute WebGPU on the processor")
+    page.close()
     yield from painter_in(browser, root, "webgpu")
     browser.close()
 
