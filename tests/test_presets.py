@@ -329,6 +329,29 @@ def test_every_listed_preset_is_described_and_intact(name):
     assert preset.url or presets._find(name).is_file()
 
 
+@pytest.mark.parametrize("name", sorted(presets.list_presets()))
+def test_sizes_in_a_description_are_those_of_the_model(name):
+    """Of pictures and of latents: 64 x 64 pixels, 16 x 16 x 12 latents."""
+    model, said = presets.load(name, keras.Model), presets.preset_info(name).description
+    found = re.findall(r"\d+(?: x \d+)+", said)
+    sizes = [tuple(map(int, size.split(" x "))) for size in found]
+    if name.startswith("digits"):
+        assert not sizes
+        assert str(model.latent_shape[0]) in said.replace("two", "2")
+    elif isinstance(model, imagegen.VAE):
+        assert sizes == [model.decoder.output_shape[1:3], model.latent_shape]
+    elif isinstance(model, imagegen.ImageGenerator):
+        assert sizes == [model.image_shape[:2]]
+        for species in re.findall(r"(\d+) species", said):
+            assert len(model.encoder.names) == int(species)
+    elif isinstance(model, imagegen.CLIP):
+        assert sizes == [model.image_encoder.input_shape[1:3]]
+        assert f"{model.dim} dimensions" in said
+    else:
+        assert sizes == [model.input_shape[1:3]]
+        assert f"{model.output_shape[-1]} species" in said
+
+
 def test_presets_fit_in_35_megabytes():
     assert sum(path.stat().st_size for path in presets._FOLDER.iterdir()) <= 35_000_000
 

@@ -326,7 +326,7 @@ assert wanted != captions[0]
 # ## Photographs
 #
 # The same parts, larger: the preset `flowers-128` paints photographs of 128 x 128 pixels. Its autoencoder keeps 16 x
-# 16 places of 8 numbers, a twenty-fourth of the numbers of a picture. Nobody described the photographs that it learned
+# 16 places of 12 numbers, a sixteenth of the numbers of a picture. Nobody described the photographs that it learned
 # from. The data set knows their species, and the recipe read the rest off the pixels: the colour in the middle, and
 # whether the background is green, dark or white. So it was told "a photo of a sunflower", and "a yellow rose on a dark
 # background".
@@ -353,6 +353,8 @@ photographs = photographer.generate(prompts, seed=0)
 imagegen.show(photographs, columns=4, scale=1, titles=prompts)
 
 # %% tags=["hide"]
+assert photographer.autoencoder.latent_shape == (16, 16, 12)
+assert photographs[0].size == 16 * np.prod(photographer.sample_shape)
 colors = photographs[:, 44:84, 44:84].mean(axis=(1, 2))
 red, yellow, white, dark_corner = (
     colors[2],

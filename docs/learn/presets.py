@@ -23,7 +23,8 @@ sizes = {
 rows = ["| name | what it is | size |", "|---|---|---|"]
 for name, preset in presets.items():
     size = f"{sizes[name] / 1000:,.0f} KB" if name in sizes else "a download"
-    size = f"the file of `{preset.file}`" if preset.file else size
+    if preset.file:
+        size = f"in [`{preset.file}`](#{preset.file})"
     rows.append(f"| [`{name}`](#{name}) | {preset.description} | {size} |")
 rows.append(f"| | together | {sum(sizes.values()) / 1000:,.0f} KB |")
 Markdown("\n".join(rows))
@@ -32,7 +33,7 @@ Markdown("\n".join(rows))
 assert sum(sizes.values()) <= 35_000_000
 
 # %% [markdown]
-# The size is that of the file in the package. Kernels and matrices are stored in half precision, those of
+# The size is that of the file in the package. Two presets may be parts of one file. Kernels and matrices are stored in half precision, those of
 # students in one byte for each number. What occurs twice in a file is stored once.
 #
 # ## One by one
