@@ -5,7 +5,7 @@
 It is asked for "a photo of a ..." with the species of the 500 held-out photographs that it knows by
 name. The classifier `species-64` looks at the pictures, reduced to its 64 x 64 pixels: its features
 give the KID to the held-out photographs, and it says which species it sees. It is told nothing of
-what was asked for. Of held-out photographs it names 9 in 10 right, so that a perfect painter would
+what was asked for. Of held-out photographs it names 8 in 10 right, so that a perfect painter would
 not reach more.
 
 Claims: KID at most twice that of `flowers-64-species` under the same names; at least 70% of the

@@ -30,8 +30,9 @@ TEACHERS = {
     "captioned-64": {"num_steps": 16, "guidance_scale": 2.0},
     "flowers-64-species": {"num_steps": 15, "guidance_scale": 3.0},
 }
-# How many paths, and how often each is learned from.
-SCHOOLING = {"captioned-64": (4096, 12), "flowers-64-species": (8192, 30)}
+# How many paths with a prompt and without one, and how often each is learned from. A student that
+# never saw the empty prompt can only guess what it means.
+SCHOOLING = {"captioned-64": (4096, 0, 12), "flowers-64-species": (8192, 1024, 16)}
 
 
 def captions(count: int) -> list[str]:
@@ -44,12 +45,10 @@ def captions(count: int) -> list[str]:
     return prompts
 
 
-def paths_of(teacher, prompts: list[str], file: pathlib.Path, **options) -> np.ndarray:
+def paths_of(teacher, prompts: int | list[str], file: pathlib.Path, **options) -> np.ndarray:
     """The paths in the file, or those that the teacher takes, which are written there."""
     if not file.is_file():
-        paths = imagegen.trajectories(
-            teacher, prompts, sampler=imagegen.DPMSolver2M(), seed=SEED, **options
-        )
+        paths = imagegen.trajectories(teacher, prompts, sampler=imagegen.DPMSolver2M(), **options)
         np.save(file, paths)
     return np.load(file)
 
@@ -62,7 +61,7 @@ def main() -> None:
     parser.add_argument("--folder", type=pathlib.Path)
     parser.add_argument("--preset", type=pathlib.Path, help="where to write the preset")
     options = parser.parse_args()
-    num_paths, epochs = SCHOOLING[options.teacher]
+    num_paths, num_untold, epochs = SCHOOLING[options.teacher]
     num_paths, epochs = options.paths or num_paths, options.epochs or epochs
     folder = options.folder or pathlib.Path("runs") / f"{options.teacher}-fast"
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +71,14 @@ def main() -> None:
     names = getattr(teacher.diffusion_model().encoder, "names", None)
     prompts = [names[i % len(names)] for i in range(num_paths)] if names else []
     prompts = prompts or captions(num_paths)
-    paths = paths_of(teacher, prompts, folder / "paths.npy", **TEACHERS[options.teacher])
+    walked = TEACHERS[options.teacher]
+    paths = paths_of(teacher, prompts, folder / "paths.npy", seed=SEED, **walked)
+    if num_untold:
+        # Where it is told nothing, the teacher has another guide, or none.
+        walked = {"num_steps": walked["num_steps"], "seed": SEED + 1}
+        untold = paths_of(teacher, num_untold, folder / "untold.npy", **walked)
+        paths = np.concatenate([paths, untold])
+        prompts = prompts + [""] * num_untold
 
     student = imagegen.student_of(teacher)
     model = student.diffusion_model()

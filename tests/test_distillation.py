@@ -221,6 +221,108 @@ def test_a_student_is_not_guided_a_second_time(options):
     assert student.generate("dog", num_steps=1, seed=0).shape == (1, 4, 4, 3)
 
 
+class Jumping(imagegen.ImageGenerator):
+    """Knows the end of each path, one grey picture, and how many jumps it was asked for."""
+
+    sample_shape, jumps, value_range = (4, 4, 3), True, (0, 255)
+    grey = np.float32(0.2)
+
+    def __init__(self):
+        self.schedule = imagegen.FlowSchedule()
+
+    def denoise(self, noisy, time, conditions=None, *, until):
+        # Halfway a jump leads to twice as bright a picture: so it shows where a step was to end.
+        clean = self.grey * ops.where(until.noise_rate == 0, 1.0, 2.0)
+        return ops.zeros_like(noisy) + clean
+
+    def to_images(self, samples):
+        return np.rint(np.clip(127.5 * (np.asarray(samples) + 1), 0, 255)).astype("uint8")
+
+    def to_samples(self, images):
+        return (np.asarray(images) / 127.5 - 1).astype("float32")
+
+
+def test_a_student_fills_a_hole_by_jumps():
+    """The kept pixels are the given ones, the others are where the last jump leads."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), "uint8")
+    hole = np.zeros((4, 4), bool)
+    hole[1:3, 1:] = True
+    filled = imagegen.inpaint(Jumping(), images, hole, num_steps=3, num_resamplings=2, seed=0)
+    expected = np.where(hole[..., None], Jumping().to_images(Jumping.grey), images)
+    np.testing.assert_array_equal(filled, expected)
+
+
+def test_filling_all_by_jumps_is_painting():
+    keras.utils.set_random_seed(0)
+    network = imagegen.UNet(4, [4], block_depth=1, embedding_dim=4, jumps=True)
+    student = imagegen.TrajectoryStudent(network, num_jumps=2)
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), "uint8")
+    student.normalizer.adapt(images)
+    everything = np.ones((4, 4), bool)
+    painted = imagegen.inpaint(student, images, everything, num_resamplings=1, seed=4)
+    np.testing.assert_array_equal(painted, student.generate(3, seed=4))
+    assert imagegen.outpaint(student, images, 2, num_resamplings=1).shape == (3, 8, 8, 3)
+
+
+def test_a_student_enlarges_a_picture_whose_means_it_keeps():
+    small = np.random.default_rng(1).integers(60, 200, (2, 2, 2, 3), "uint8")
+    large = imagegen.super_resolve(Jumping(), small, 2, num_steps=2, seed=0)
+    means = large.reshape(2, 2, 2, 2, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(means, small, atol=1)
+
+
+@pytest.mark.parametrize("function", ["inpaint", "super_resolve"])
+def test_what_is_made_for_tangents_takes_no_jumps_in_an_edit(function):
+    given = {"inpaint": np.ones((4, 4), bool), "super_resolve": 2}[function]
+    images = np.zeros((1, 4, 4, 3) if function == "inpaint" else (1, 2, 2, 3), "uint8")
+    with pytest.raises(ValueError, match="`sampler` must go straight"):
+        getattr(imagegen, function)(
+            Jumping(), images, given, sampler=imagegen.DPMSolver2M(), num_steps=2, seed=0
+        )
+
+
+def test_jumps_are_not_taken_backwards():
+    images = np.zeros((2, 4, 4, 3), "uint8")
+    with pytest.raises(ValueError, match="`model` must go in small steps"):
+        imagegen.ddim_inversion(Jumping(), images, num_steps=2)
+    with pytest.raises(ValueError, match="`model` must go in small steps"):
+        imagegen.interpolate_images(Jumping(), *images, num_steps=2)
+
+
+def test_a_student_of_a_student_begins_where_its_teacher_is():
+    keras.utils.set_random_seed(0)
+    teacher = imagegen.TrajectoryStudent(
+        imagegen.UNet(4, [4], block_depth=1, embedding_dim=4, jumps=True), num_jumps=4
+    )
+    teacher.normalizer.adapt(np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), "uint8"))
+    for layer in teacher.averaged.layers:
+        layer.set_weights([weight + 0.05 for weight in layer.get_weights()])
+    student = imagegen.student_of(teacher, num_jumps=2)
+    np.testing.assert_array_equal(
+        student.generate(2, num_steps=2, seed=0), teacher.generate(2, num_steps=2, seed=0)
+    )
+
+
+@pytest.mark.parametrize("function", ["learn_concept", "Rehearsal"])
+def test_what_teaches_by_pictures_refuses_a_student(function):
+    options = {"condition_dim": 4, "jumps": True, "embedding_dim": 4}
+    if function == "Rehearsal":
+        encoder = imagegen.LabelEncoder(["cat"], 4)
+        given, message = [["cat"]], "`model` must go in small steps"
+    else:
+        encoder = imagegen.TextEncoder(imagegen.WordTokenizer.fit(["a cat"]), 4)
+        options |= {"context_shape": (encoder.tokenizer.length, 4), "attention_resolutions": [4]}
+        given, message = [np.zeros((3, 4, 4, 3)), "sks"], "`model` must learn from pictures"
+    student = imagegen.TrajectoryStudent(
+        imagegen.UNet(4, [4], block_depth=1, **options), num_jumps=2, encoder=encoder
+    )
+    student.normalizer.adapt(np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), "uint8"))
+    to_teach = {"initial_word": "cat", "prompts": ["a sks"] * 3}
+    to_teach = to_teach if function == "learn_concept" else {}
+    with pytest.raises(ValueError, match=message):
+        getattr(imagegen, function)(student, *given, **to_teach)
+
+
 def attempted(output_of, clean, **options):
     """What `MeanFlow.attempt` gives for a network in closed form, always with the same draws."""
     noisy, noise_rates, end_rates = keras.Input((2,)), keras.Input((1,)), keras.Input((1,))

@@ -88,7 +88,7 @@ assert distance(by_teacher[1]) > 3 * distance(by_teacher[4])
 few_paths = imagegen.trajectories(
     teacher, 60, num_jumps=32, num_steps=32, seed=3
 )
-figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharex=True, sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(6.4, 2.5), sharex=True, sharey=True)
 axes[0].plot(*few_paths.astype("float32").T, color="tab:blue", linewidth=0.6)
 axes[0].plot(
     *few_paths[:, -1].T.astype("float32"), ".", color="tab:orange", markersize=4
@@ -286,7 +286,9 @@ assert (
 #
 # *Chance is gone.* A sampler that adds noise on the way, such as DDPM, has no path that one could follow. And
 # methods that look back or ask twice in a step, such as DPM-Solver++ and Heun, are made for tangents. A flow
-# map needs nothing but DDIM, and refuses the others.
+# map needs nothing but DDIM, and refuses the others. It also refuses to be inverted: small steps can be taken
+# backwards, jumps can't. [Filling a hole](editing_pictures.py#inpainting) and the other edits work as before, and take as
+# few steps as painting does.
 #
 # ## A student of pictures
 #

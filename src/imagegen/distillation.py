@@ -272,8 +272,11 @@ def student_of(teacher: Model, *, num_jumps: int = 4) -> Model:
         )
     network = UNet.from_config(teacher.averaged.get_config() | {"jumps": True, "trainable": True})
     learned = [layer for layer in teacher.averaged.layers if layer.weights]
+    # A teacher that jumps itself knows where steps end.
     known = [
-        layer for layer in network.layers if layer.weights and not layer.name.startswith("end_")
+        layer
+        for layer in network.layers
+        if layer.weights and (teacher.jumps or not layer.name.startswith("end_"))
     ]
     for layer, source in zip(known, learned, strict=True):
         layer.set_weights(source.get_weights())

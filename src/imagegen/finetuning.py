@@ -101,7 +101,7 @@ class Rehearsal(CarefulTraining):
         names: The new names.
 
     Raises:
-        ValueError: If the encoder doesn't know a name, or isn't one of names.
+        ValueError: If the encoder doesn't know a name, or isn't one of names, or the model jumps.
 
     Example:
         ```python
@@ -132,6 +132,11 @@ class Rehearsal(CarefulTraining):
             raise ValueError(
                 "`model` must have an encoder of names, such as a LabelEncoder. "
                 f"Received: a {type(model).__name__} with the encoder {model.encoder!r}"
+            )
+        if model.jumps:
+            raise ValueError(
+                "`model` must go in small steps, as what it knew is asked for one by one. "
+                f"Received: a {type(model).__name__}, which jumps"
             )
         if isinstance(names, str) or not names:
             raise ValueError(f"`names` must be a list of names. Received: {names!r}")

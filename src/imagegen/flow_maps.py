@@ -92,6 +92,21 @@ class FlowMap(DiffusionModel):
         told = [ops.convert_to_tensor(condition, "float32") for condition in conditions]
         return self._denoised(self.averaged, noisy, time, [ends, *told])
 
+    def attempt(
+        self,
+        network: keras.Model,
+        clean: Tensor,
+        conditions: Sequence[Tensor],
+        seed: keras.random.SeedGenerator,
+        *,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Raises a ValueError, unless a subclass learns from pictures, as `MeanFlow` does."""
+        raise ValueError(
+            "`model` must learn from pictures. A student learns from the paths of its teacher: "
+            f"teach that. Received: a {type(self).__name__}"
+        )
+
 
 def unit_rate(noise_rates: Tensor, signal_rates: Tensor) -> Tensor:
     """A noise rate as networks are told it: that of the sample brought to unit variance."""

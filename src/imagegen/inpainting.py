@@ -193,6 +193,10 @@ class RePaint(Sampler):
 
     base: Sampler
 
+    def goes_straight(self) -> bool:
+        # The noise goes on before a step: what follows begins at its level, as any step does.
+        return self.base.goes_straight()
+
     def _formulas(self) -> Hashable:
         return (RePaint, self.base._formulas()) if self._steps_as(RePaint) else self
 

@@ -47,7 +47,8 @@ def ddim_inversion(
         for a `LatentDiffusion` of the shape of latents.
 
     Raises:
-        ValueError: If an argument is out of range or a picture doesn't have the model's size.
+        ValueError: If an argument is out of range, a picture doesn't have the model's size, or the
+            model jumps, as students do.
 
     Example:
         ```python
@@ -65,6 +66,11 @@ def ddim_inversion(
         Inversion](https://arxiv.org/abs/2309.04907), 2023.
     """
     images = checked_pictures(model, images, "images")
+    if model.jumps:
+        raise ValueError(
+            "`model` must go in small steps, which can be taken backwards. A student jumps; its "
+            f"teacher doesn't. Received: a {type(model).__name__} that jumps"
+        )
     table = levels(model.schedule, num_steps)
     back = table.copy()
     back[: num_steps + 1] = table[num_steps::-1]
@@ -103,7 +109,8 @@ def interpolate_images(
         uint8 pictures `(num_frames, height, width, 3)`.
 
     Raises:
-        ValueError: If an argument is out of range or a picture doesn't have the model's size.
+        ValueError: If an argument is out of range, a picture doesn't have the model's size, or the
+            model jumps, as students do.
 
     Example:
         ```python

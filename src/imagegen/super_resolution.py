@@ -108,6 +108,9 @@ class WithBlockMeans(Sampler):
     base: Sampler
     factor: int
 
+    def goes_straight(self) -> bool:
+        return self.base.goes_straight()
+
     def _formulas(self) -> Hashable:
         same = self._steps_as(WithBlockMeans)
         return (WithBlockMeans, self.base._formulas(), self.factor) if same else self
