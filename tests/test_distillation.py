@@ -174,6 +174,52 @@ def test_the_slope_is_that_of_the_closed_form():
     np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_is_assigned_under_way_is_assigned():
+    """Twice, one value upon the other, and neither is a thing of the differentiation."""
+    total = keras.Variable(1.0, trainable=False)
+
+    def function(x):
+        for _ in range(2):
+            total.assign(total + ops.sum(x))
+        return total * x
+
+    x, dx = (ops.convert_to_tensor(normal(seed, 3)) for seed in range(2))
+    value, slope = value_and_slope(function, (x,), (dx,))
+    x, dx, value, slope = map(ops.convert_to_numpy, (x, dx, value, slope))
+    expected = 1 + 2 * x.sum()
+    assert float(ops.convert_to_numpy(total)) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(value, expected * x, rtol=1e-5)
+    if keras.backend.backend() != "tensorflow":  # Whose variables are constants to a slope.
+        np.testing.assert_allclose(slope, expected * dx + 2 * dx.sum() * x, rtol=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_keeps_its_statistics_while_average_velocities_are_learned(training):
+    keras.utils.set_random_seed(0)
+    network = imagegen.UNet(4, [4], block_depth=1, embedding_dim=4, jumps=True, norm="batch")
+    model = imagegen.MeanFlow(network, averaging=0.0)
+    images = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), "uint8")
+    model.normalizer.adapt(images)
+    (norm,) = (
+        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
+    )
+    before = ops.convert_to_numpy(norm.moving_mean).copy()
+    if training:
+        model.compile("adam")
+        model.fit(images, batch_size=4, verbose=0)
+    else:
+        model.call(images.astype("float32"), training=False)
+    changed = np.abs(ops.convert_to_numpy(norm.moving_mean) - before).max()
+    assert np.isfinite(changed)
+    assert (changed > 1e-3) == training
+
+
+@pytest.mark.parametrize("teacher", [None, "flowers-64", imagegen.point_mlp(width=2)], ids=str)
+def test_only_a_diffusion_model_has_a_student(teacher):
+    with pytest.raises(ValueError, match="`teacher` must be a DiffusionModel"):
+        imagegen.student_of(teacher)
+
+
 def test_autoguidance_of_a_model_that_jumps_moves_away_from_one_that_does_not():
     network = imagegen.UNet(8, [8], block_depth=1, embedding_dim=8, jumps=True)
     poorer = imagegen.UNet(8, [8], block_depth=1)

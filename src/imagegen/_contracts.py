@@ -240,7 +240,8 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
             members = (ARRAY, *(member for member in members if member not in inner))
         return tuple(one for member in members for one in _alternatives(member))
     if isinstance(kind, TypeVar):
-        return _alternatives(kind.__bound__ or Any)
+        members = kind.__constraints__ or (kind.__bound__ or Any,)
+        return tuple(one for member in members for one in _alternatives(member))
     return (kind,)
 
 
