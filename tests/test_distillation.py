@@ -442,6 +442,7 @@ def test_without_an_end_a_jump_goes_to_the_clean_sample():
     [
         ({"schedule": imagegen.CosineSchedule()}, "`schedule` must be a FlowSchedule"),
         ({"prediction": imagegen.NoisePrediction()}, "`prediction` must be a FlowPrediction"),
+        ({"weighting": imagegen.MinSNRWeighting()}, "`weighting` must be a PlainWeighting"),
         ({"power": -0.1}, "`power`"),
     ],
 )

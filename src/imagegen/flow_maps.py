@@ -18,7 +18,7 @@ from imagegen._checks import check_number
 from imagegen._contracts import checked
 from imagegen._tangents import value_and_slope
 from imagegen.diffusion import DiffusionModel
-from imagegen.predictions import FlowPrediction, Prediction
+from imagegen.predictions import FlowPrediction, PlainWeighting, Prediction, Weighting
 from imagegen.samplers import Level
 from imagegen.schedules import FlowSchedule, Schedule
 from imagegen.typing import Config, Tensor
@@ -28,7 +28,7 @@ from keras import ops
 
 # Of the pairs of times that average velocities are learned for; the rest are velocities.
 _SHARE_OF_JUMPS = 0.5
-_STRAIGHT, _VELOCITY = FlowSchedule(), FlowPrediction()
+_STRAIGHT, _VELOCITY, _EVEN = FlowSchedule(), FlowPrediction(), PlainWeighting()
 
 
 class FlowMap(DiffusionModel):
@@ -134,11 +134,13 @@ class MeanFlow(FlowMap):
         power: The power $p$ of the weights, at least 0. At 0 all errors count alike.
         schedule: A `FlowSchedule`.
         prediction: `FlowPrediction()`: the network's output is the average velocity.
+        weighting: `PlainWeighting()`: it is `power` that weighs.
         loss: The loss, by default the mean squared error.
         **options: As for a `DiffusionModel`.
 
     Raises:
-        ValueError: If the schedule or the prediction is another, or an argument doesn't fit.
+        ValueError: If the schedule, the prediction or the weighting is another, or an argument
+            doesn't fit.
 
     Example:
         ```python
@@ -166,16 +168,20 @@ class MeanFlow(FlowMap):
         power: float = 0.5,
         schedule: Schedule = _STRAIGHT,
         prediction: Prediction = _VELOCITY,
+        weighting: Weighting = _EVEN,
         loss: str | keras.losses.Loss | Callable[..., Any] = "mean_squared_error",
         **options: Any,
     ):
         for name, given, kind in (
             ("schedule", schedule, FlowSchedule),
             ("prediction", prediction, FlowPrediction),
+            # Errors are weighed by `power` already.
+            ("weighting", weighting, PlainWeighting),
         ):
             if not isinstance(given, kind):
                 raise ValueError(f"`{name}` must be a {kind.__name__}. Received: {given!r}")
-        super().__init__(network, schedule=schedule, prediction=prediction, loss=loss, **options)
+        options |= {"weighting": weighting, "loss": loss}
+        super().__init__(network, schedule=schedule, prediction=prediction, **options)
         self.power: float = check_number(power, "power", minimum=0)
 
     def get_config(self) -> Config:
