@@ -106,6 +106,16 @@ def test_edm_visits_the_papers_sigmas(num_steps):
     assert (signal_rates == 1).all()
 
 
+@pytest.mark.parametrize("deviations", [-1, 0, 1])
+def test_edm_trains_at_the_noise_of_the_paper(deviations):
+    """Whose data deviate by 0.5, and these by 1. There ln(sigma) is normal: -1.2 and 1.2."""
+    schedule = imagegen.EDMSchedule()
+    quantile = np.float32(scipy.stats.norm.cdf([deviations]))
+    time = keras.ops.convert_to_numpy(schedule.training_times(quantile))
+    (sigma,), _ = evaluated(schedule, time)
+    assert 0.5 * sigma == pytest.approx(np.exp(-1.2 + 1.2 * deviations), rel=1e-3)
+
+
 def test_edm_trains_on_log_normal_sigmas():
     schedule = imagegen.EDMSchedule(log_sigma_mean=-1.0, log_sigma_deviation=1.2)
     uniform = np.float32((np.arange(20000) + 0.5) / 20000)
