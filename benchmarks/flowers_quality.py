@@ -110,7 +110,8 @@ def generate(
     batches = [
         model.generate(
             random.choice(species, BATCH_SIZE).tolist() if options.species else BATCH_SIZE,
-            guidance_scale=options.guidance_scale,
+            # A student has its teacher's built in.
+            guidance_scale=None if model.knows_guidance else options.guidance_scale,
             num_steps=options.steps,
             sampler=SAMPLERS[options.sampler],
             seed=options.seed + number,

@@ -99,7 +99,7 @@ def main() -> None:
     pictures = imagegen.ShowGenerated(prompts=captions[:18], folder=options.folder / "pictures")
     train(model, batches, options.epochs, options.folder, pictures)
     if options.preset:
-        print(model.save_preset(options.preset))
+        print(model.save_preset(options.preset, bits=8))
 
 
 if __name__ == "__main__":

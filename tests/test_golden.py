@@ -90,6 +90,9 @@ CASES = {
         "flowers-128", ["a photo of a sunflower", "a white rose on a dark background"]
     ),
     "flowers-64-species": lambda: generated("flowers-64-species", ["rose", "sunflower"]),
+    "flowers-64-species-fast": lambda: generated(
+        "flowers-64-species-fast", ["rose", ""], guidance_scale=None
+    ),
     "captioned-32": lambda: generated("captioned-32", PROMPT),
     "captioned-32 not blue": lambda: generated(
         "captioned-32", "a flower", negative_prompts="blue", guidance_rescale=0.5

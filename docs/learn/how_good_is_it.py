@@ -515,7 +515,8 @@ assert to_training > 0.9 * to_held_out
 #
 # ## All presets
 #
-# Now we measure every preset that learned from handwriting, or from photographs of 64 x 64 pixels. A model that takes
+# Now we measure the presets that learned from handwriting, or from photographs of 64 x 64 pixels. (Students are
+# measured against their teachers, in [Fewer steps](fewer_steps.py).) A model that takes
 # names of species paints those of the held-out pictures, here without guidance. For a [VAE](latent_spaces.py) there is a
 # better measure than KID. It can say how likely a picture is, or at least give a bound, the *negative ELBO*:
 # how much information it takes to describe a digit, in *nats*. A nat is 1.44 bits. The fewer, the better. We take digits that were held out

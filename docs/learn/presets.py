@@ -34,7 +34,7 @@ assert sum(sizes.values()) <= 35_000_000
 
 # %% [markdown]
 # The size is that of the file in the package. Two presets may be parts of one file. Kernels and matrices are stored in half precision, those of
-# students in one byte for each number. What occurs twice in a file is stored once.
+# students and of `clip-flowers-32` in one byte for each number. What occurs twice in a file is stored once.
 #
 # ## One by one
 #
