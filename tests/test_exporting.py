@@ -111,6 +111,48 @@ def test_an_exported_denoiser_is_the_denoiser(make, tmp_path):
     np.testing.assert_allclose(clean, np.asarray(expected), atol=1e-4)
 
 
+def student(**options):
+    return random_weights(imagegen.student_of(labelled(**options), num_jumps=4))
+
+
+def student_in_latents():
+    return random_weights(imagegen.student_of(latent(), num_jumps=4))
+
+
+@pytest.mark.parametrize("make", [student, student_in_latents])
+def test_an_exported_student_is_not_guided_a_second_time(make, tmp_path):
+    model = make()
+    model.export(tmp_path / "painter.onnx", num_steps=2)
+    painter = session(tmp_path / "painter.onnx")
+    assert [each.name for each in painter.get_inputs()] == ["noise", "tokens"]
+    noise, tokens = noise_for(model), model.diffusion_model().encoder.tokens(NAMES)
+    (images,) = painter.run(None, {"noise": noise, "tokens": tokens})
+    expected = model.generate(NAMES, num_steps=2, noise=noise)
+    assert np.abs(images - expected / 255.0).max() <= 0.5 / 255 + 1e-4
+
+
+@pytest.mark.parametrize("make", [student, student_in_latents])
+def test_an_exported_denoiser_that_jumps_is_told_where_to(make, tmp_path):
+    model = make()
+    model.export(tmp_path / "denoiser.onnx", part="denoiser")
+    jump = session(tmp_path / "denoiser.onnx")
+    assert [each.name for each in jump.get_inputs()] == ["noisy", "time", "until", "tokens"]
+    noisy, tokens = noise_for(model), model.diffusion_model().encoder.tokens(NAMES)
+    conditions = model.encode_prompts(NAMES)
+    begin, middle, end = (
+        imagegen.Level(*row) for row in imagegen.samplers.levels(model.schedule, 2)[:3]
+    )
+    found = []
+    for now, after in ((begin, middle), (middle, end)):
+        times = [np.full(3, level.time, "float32") for level in (now, after)]
+        expected = model.denoise(noisy, now.time, conditions, until=after)
+        given = {"noisy": noisy, "time": times[0], "until": times[1], "tokens": tokens}
+        (clean,) = jump.run(None, given)
+        np.testing.assert_allclose(clean, np.asarray(expected), atol=1e-4)
+        found.append(clean)
+    assert np.abs(found[0] - found[1]).max() > 1e-2
+
+
 def test_runtimes_on_gpus_know_every_convolution(tmp_path):
     onnx = pytest.importorskip("onnx", reason="jax2onnx writes by it")
     labelled().export(tmp_path / "denoiser.onnx", part="denoiser")

@@ -11,7 +11,7 @@ from imagegen._contracts import checked
 from imagegen._files import whole_file
 from imagegen._saving import SavedWhole
 from imagegen.guidance import guide
-from imagegen.samplers import advance
+from imagegen.samplers import Level, advance
 from imagegen.typing import Tensor
 
 import keras
@@ -55,14 +55,16 @@ class Exportable(SavedWhole, keras.Model):
 
         - `noise`: standard normal, float32 `(batch, *sample_shape)`;
         - with prompts, `tokens`: what `model.encoder.tokens(prompts)` returns, a row a picture;
-        - with prompts, `guidance_scale`: a float32 scalar.
+        - with prompts, `guidance_scale`: a float32 scalar; not for a student, which has its
+          teacher's built in.
 
         Its output are pictures, float32 from 0 to 1, or samples as they are where the model's
         `value_range` is `None`.
 
         The denoiser is one evaluation, for a loop of your own. Its inputs are `noisy`, normalized
-        samples `(batch, *sample_shape)`; `time`, from 0 to 1, float32 `(batch,)`; and with prompts
-        `tokens`. Its output are normalized clean samples.
+        samples `(batch, *sample_shape)`; `time`, from 0 to 1, float32 `(batch,)`; for a model that
+        jumps, `until`, the time at which the step ends, like `time` and 0 for the clean end; and
+        with prompts `tokens`. Its output are normalized clean samples.
 
         What the averaged weights are at this moment is written. The batch may have any size.
 
@@ -179,15 +181,30 @@ class _DenoiserProgram(_Program):
         noisy = keras.InputSpec(
             shape=(None, *self.model.sample_shape), dtype="float32", name="noisy"
         )
-        time = keras.InputSpec(shape=(None,), dtype="float32", name="time")
-        return [noisy, time, *self.tokens_signature()]
+        times = [
+            keras.InputSpec(shape=(None,), dtype="float32", name=name)
+            for name in ("time", *(["until"] if self.model.jumps else []))
+        ]
+        return [noisy, *times, *self.tokens_signature()]
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         noisy, time, *tokens = inputs
+        until = {}
+        if self.model.jumps:
+            end, *tokens = tokens
+            until["until"] = self._level(end)
         if self.encoder is not None:
-            return self.model.denoise(noisy, time, self.conditions(tokens))
+            return self.model.denoise(noisy, time, self.conditions(tokens), **until)
         denoise = self.model.denoise
-        return (self.autoguidance.around(denoise) if self.autoguidance else denoise)(noisy, time)
+        around = self.autoguidance.around(denoise) if self.autoguidance else denoise
+        return around(noisy, time, **until)
+
+    def _level(self, end: Tensor) -> Level:
+        """The level at a time, one a sample. At the clean end a little noise may be scheduled."""
+        end = ops.reshape(end, (-1,) + (1,) * len(self.model.sample_shape))
+        noise_rates, signal_rates = self.model.schedule(end)
+        clean = end <= 0
+        return Level(end, ops.where(clean, 0.0, noise_rates), ops.where(clean, 1.0, signal_rates))
 
 
 class _SamplerProgram(_Program):
@@ -210,7 +227,9 @@ class _SamplerProgram(_Program):
         )
         tokens = self.tokens_signature()
         scale = keras.InputSpec(shape=(), dtype="float32", name="guidance_scale")
-        return [noise, *tokens, scale] if tokens else [noise]
+        # What has learned guidance isn't guided a second time.
+        guided = tokens and not self.model.knows_guidance
+        return [noise, *tokens, *([scale] if guided else [])]
 
     def call(self, inputs: list[Tensor]) -> Tensor:
         noise, *told = inputs
@@ -233,6 +252,9 @@ class _SamplerProgram(_Program):
         denoise = self.model.denoise
         if self.encoder is None:
             return self.autoguidance.around(denoise) if self.autoguidance else denoise
+        if self.model.knows_guidance:
+            conditions = self.conditions(told)
+            return lambda noisy, time, **until: denoise(noisy, time, conditions, **until)
         *tokens, scale = told
         empty = [
             ops.broadcast_to(part, (count, *part.shape))
