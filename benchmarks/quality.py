@@ -74,7 +74,8 @@ def main() -> None:
 def finder(model):
     """Noise and picture as `model` sees them, called from Python."""
     network = model.averaged
-    conditions = model.encode_prompts([""] * NUM_PICTURES)
+    # Keras takes no tensors and arrays together.
+    conditions = list(map(ops.convert_to_tensor, model.encode_prompts([""] * NUM_PICTURES)))
 
     def denoise(noisy, noise_rates, signal_rates):
         output = network([noisy, noise_rates, *conditions], training=False)
