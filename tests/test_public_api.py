@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import imagegen
@@ -69,3 +70,8 @@ def test_the_public_interface_is_the_one_that_was_agreed(request):
     if request.config.getoption("--record"):
         SNAPSHOT.write_text("\n".join(lines) + "\n", "utf-8")
     assert SNAPSHOT.read_text("utf-8").splitlines() == lines
+
+
+def test_no_private_parameter_is_shown():
+    lines = SNAPSHOT.read_text("utf-8").splitlines()
+    assert [line for line in lines if re.search(r"[(, ]_[a-z]\w*[,)=]", line)] == []

@@ -83,8 +83,9 @@ class ImageFolder:
     captions: list[str] | None
     paths: list[str]
     broken: dict[str, str] = field(repr=False)
-    _entries: list[Entry] = field(repr=False)
-    _read: Callable[[bytes], np.ndarray] = field(repr=False)
+    # Where the files are and how they are read, which `folder` knows.
+    _entries: Sequence[Entry] = field(init=False, repr=False, default=())
+    _read: Callable[[bytes], np.ndarray] = field(init=False, repr=False, default=np.asarray)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -274,9 +275,10 @@ def folder(
     names, labels = _classes([name for name, _ in entries])
     captions = _captions([name for name, _ in entries], dict(files))
     _say(broken, len(entries) + len(broken))
-    return ImageFolder(
-        images, labels, names, captions, [name for name, _ in entries], broken, entries, read
-    )
+    pictures = ImageFolder(images, labels, names, captions, [name for name, _ in entries], broken)
+    object.__setattr__(pictures, "_entries", entries)
+    object.__setattr__(pictures, "_read", read)
+    return pictures
 
 
 def _files(path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Entry]:
