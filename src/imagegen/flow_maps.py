@@ -92,15 +92,7 @@ class FlowMap(DiffusionModel):
         told = [ops.convert_to_tensor(condition, "float32") for condition in conditions]
         return self._denoised(self.averaged, noisy, time, [ends, *told])
 
-    def attempt(
-        self,
-        network: keras.Model,
-        clean: Tensor,
-        conditions: Sequence[Tensor],
-        seed: keras.random.SeedGenerator,
-        *,
-        training: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def attempt(self, *arguments: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Raises a ValueError, unless a subclass learns from pictures, as `MeanFlow` does."""
         raise ValueError(
             "`model` must learn from pictures. A student learns from the paths of its teacher: "
