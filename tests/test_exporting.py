@@ -1,5 +1,8 @@
 """What is exported computes what the model does, in a runtime that knows neither."""
 
+import functools
+from pathlib import Path
+
 import imagegen
 
 import keras
@@ -186,6 +189,34 @@ def test_a_saved_model_of_tensorflow_paints_it_too(tmp_path):
     images = painter.serve([noise, tokens, np.float32(2.0)]).numpy()
     expected = model.generate(NAMES, num_steps=3, guidance_scale=2.0, noise=noise)
     assert np.abs(images - expected / 255.0).max() <= 0.5 / 255 + 1e-4
+
+
+def test_a_folder_is_written_whole_or_stays_as_it_was(tmp_path, monkeypatch):
+    model, path = labelled(), tmp_path / "painter"
+    before = {"saved_model.pb": b"before", "variables/variables.index": b"before", "notes": b"mine"}
+    for name, content in before.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+
+    def found():
+        files = (file for file in tmp_path.rglob("*") if file.is_file())
+        return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+    def export(program, fails, filepath, *_, **__):
+        for name in ("saved_model.pb", "variables/variables.index", "assets/words"):
+            (Path(filepath) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(filepath) / name).write_bytes(b"new")
+            if fails:
+                raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "export", functools.partialmethod(export, True))
+    with pytest.raises(OSError, match="No space"):
+        model.export(path, format="tf_saved_model")
+    assert found() == before
+    monkeypatch.setattr(keras.Model, "export", functools.partialmethod(export, False))
+    model.export(path, format="tf_saved_model")
+    new = dict.fromkeys(["saved_model.pb", "variables/variables.index", "assets/words"], b"new")
+    assert found() == {**new, "notes": b"mine"}
 
 
 def test_points_leave_as_they_are(tmp_path):

@@ -207,8 +207,13 @@ def test_what_a_killed_program_had_begun_is_removed_later(tmp_path):
     mine = tmp_path / ".imagegen-notes"
     for path in (old, young, mine):
         path.write_bytes(b"half")
-    for path in (old, mine):
+    # Models that are exported are folders. In the second, something is being written.
+    dead, alive = (tmp_path / f".imagegen-{number}-painter" for number in (1, 2))
+    for path in (dead, alive):
+        (path / "variables").mkdir(parents=True)
+        (path / "variables" / "variables.index").write_bytes(b"half")
+    for path in (old, mine, dead / "variables" / "variables.index", dead, alive):
         os.utime(path, (0, 0))
     imagegen.save_images(np.zeros((2, 8, 8)), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"image_0001.png", "image_0002.png", young.name, mine.name}
+    assert names == {"image_0001.png", "image_0002.png", young.name, mine.name, alive.name}

@@ -8,7 +8,7 @@ from typing import Any
 
 from imagegen._checks import check_choice
 from imagegen._contracts import checked
-from imagegen._files import whole_file
+from imagegen._files import whole_file, whole_folder
 from imagegen._saving import SavedWhole
 from imagegen.guidance import guide
 from imagegen.samplers import Level, advance
@@ -19,8 +19,13 @@ import numpy as np
 from keras import ops
 
 _PARTS = ("sampler", "denoiser")
-# Of these a file is made, which can be written whole or not at all. The others are folders.
-_FILES = ("onnx", "litert", "torch")
+# What the formats make: a file, or a folder. Of others, Keras alone knows.
+_WHOLE = {
+    "onnx": whole_file,
+    "litert": whole_file,
+    "torch": whole_file,
+    "tf_saved_model": whole_folder,
+}
 
 
 class Exportable(SavedWhole, keras.Model):
@@ -123,8 +128,7 @@ class Exportable(SavedWhole, keras.Model):
         on_jax = keras.backend.backend() == "jax" and format == "tf_saved_model"
         # A loop has no gradient on JAX, and nobody asks for one.
         extra = {"jax2tf_kwargs": {"with_gradient": False}} if on_jax else {}
-        whole = whole_file(path) if format in _FILES else nullcontext(path)
-        with whole as target, warnings.catch_warnings():
+        with _WHOLE.get(format, nullcontext)(path) as target, warnings.catch_warnings():
             # Of the converters: they ask for types that there aren't, and go on without.
             warnings.simplefilter("ignore")
             keras.Model.export(program, str(target), format, verbose, [signature], **extra)
