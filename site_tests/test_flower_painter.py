@@ -1,5 +1,6 @@
 """The flower painter paints what the package paints, and every mishap ends in a sentence."""
 
+import functools
 import io
 import json
 
@@ -21,11 +22,12 @@ SAMPLERS = {
 }
 SPECIES, SEED, STEPS = "corn poppy", 3, 4
 # Opens the network once in a page, and keeps what paints; computed in one way, `wasm` or `webgpu`.
-OPEN = """async ([folder, provider]) => {
+OPEN = """async ([folder, provider, network]) => {
     const [{ load }, { Model }, { openNetwork }, engine] = await Promise.all(
         ["download", "model", "network", "engine"].map(name => import(`${folder}${name}.js`)));
     const read = async name => (await fetch(folder + name)).json();
-    const model = new Model(await read("model.json")), { builds } = await read("runtime.json");
+    const model = new Model(await read("model.json"), network);
+    const { builds } = await read("runtime.json");
     const build = builds[provider], files = [model.file, build.file]
         .map(file => ({ ...file, url: folder + file.name }));
     const [weights, program] = await load(files, () => {});
@@ -53,6 +55,11 @@ def model():
 
 
 @pytest.fixture(scope="module")
+def student():
+    return imagegen.DiffusionModel.from_preset("flowers-64-species-fast")
+
+
+@pytest.fixture(scope="module")
 def noise():
     return initial_noise(1, (64, 64, 3), SEED)
 
@@ -73,11 +80,11 @@ def built(site):
         pytest.skip("this site was built where the npm registry can't be reached")
 
 
-def painter_in(browser, root, provider):
+def painter_in(browser, root, provider, network="teacher"):
     """Yields a function that paints with the engine, without the page around it."""
     page = browser.new_page()
     page.goto(root + "404.html")
-    page.evaluate(OPEN, [root + PAINTER, provider])
+    page.evaluate(OPEN, [root + PAINTER, provider, network])
 
     def paint(method="paint", species=SPECIES, scale=3.0, **options):
         for name, value in options.items():
@@ -93,6 +100,12 @@ def painter_in(browser, root, provider):
 @pytest.fixture(scope="module")
 def paint(browser, root):
     yield from painter_in(browser, root, "wasm")
+
+
+@pytest.fixture(scope="module")
+def paint_by_student(browser, root):
+    for paint in painter_in(browser, root, "wasm", "student"):
+        yield functools.partial(paint, scale=1, sampler="ddim")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +151,22 @@ def test_at_a_scale_of_one_nothing_is_moved_away_from(paint, model, noise):
     assert_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_students_pixels_equal_those_of_the_package(paint_by_student, student, noise, steps):
+    ours = paint_by_student(noise=noise, steps=steps)
+    (theirs,) = student.generate([SPECIES], noise=noise, num_steps=steps)
+    assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.6])
+def test_a_student_paints_over_as_in_the_package(paint_by_student, student, noise, draft, strength):
+    ours = paint_by_student("overpaint", noise=noise, strength=strength, draft=draft, steps=4)
+    (theirs,) = imagegen.image_to_image(
+        student, draft, prompts=SPECIES, strength=strength, num_steps=4, seed=SEED
+    )
+    assert_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("strength", [0.5, 1])
 def test_a_picture_is_overpainted_as_by_the_package(paint, model, noise, draft, strength):
     options = {"strength": strength, "draft": draft, "steps": 6}
@@ -148,18 +177,25 @@ def test_a_picture_is_overpainted_as_by_the_package(paint, model, noise, draft, 
     assert_equal(ours, theirs)
 
 
-def test_where_an_edit_begins_is_what_the_package_says(paint, model):
-    strengths = [0, 0.1, 0.37, 0.6, 0.95, 1]
-    found = paint.page.evaluate(
-        "strengths => strengths.map(one => [1, 2, 7, 15, 50].map(n => model.firstStep(n, one)))",
-        strengths,
+def test_where_an_edit_begins_is_what_the_package_says(paint, paint_by_student, model, student):
+    strengths, counts = [0, 0.1, 0.37, 0.5, 0.6, 0.95, 1], [1, 2, 4, 7, 15, 50]
+    for painter, painting in ((paint, model), (paint_by_student.func, student)):
+        found = painter.page.evaluate(
+            "([strengths, counts]) => "
+            "strengths.map(one => counts.map(n => model.firstStep(n, one)))",
+            [strengths, counts],
+        )
+        schedule = painting.schedule
+        assert found == [[schedule.first_step(n, one) for n in counts] for one in strengths]
+
+
+@pytest.mark.parametrize("network", ["teacher", "student"])
+def test_a_part_is_repainted_as_by_the_package(request, network, noise, draft):
+    paint, model = map(
+        request.getfixturevalue,
+        {"teacher": ("paint", "model"), "student": ("paint_by_student", "student")}[network],
     )
-    wanted = [[model.schedule.first_step(n, one) for n in (1, 2, 7, 15, 50)] for one in strengths]
-    assert found == wanted
-
-
-def test_a_part_is_repainted_as_by_the_package(paint, model, noise, draft):
-    mask, steps, turns = np.zeros((64, 64)), 3, 2
+    mask, steps, turns = np.zeros((64, 64)), {"teacher": 3, "student": 4}[network], 2
     mask[20:, :40] = 1
     seed, like = ops.convert_to_tensor(SEED, "int32"), ops.zeros((1, 64, 64, 3))
     visits = [turn for step in range(steps) for turn in range(turns if step < steps - 1 else 1)]
@@ -167,7 +203,9 @@ def test_a_part_is_repainted_as_by_the_package(paint, model, noise, draft):
     indices = [i for n, turn in enumerate(visits) for i in range(2 * n + (turn == 0), 2 * n + 2)]
     drawn = [np.ravel(step_noise(like, seed, i)).tolist() for i in indices]
     options = {"draft": draft, "mask": mask, "resamplings": turns, "steps": steps, "drawn": drawn}
-    ours = paint("repaint", noise=noise, sampler="dpm", **options)
+    if network == "teacher":
+        options["sampler"] = "dpm"
+    ours = paint("repaint", noise=noise, **options)
     (theirs,) = imagegen.inpaint(
         model,
         draft,
@@ -267,7 +305,10 @@ def test_it_is_asked_for_announced_and_kept(open_painter, site):
     described = [
         json.loads((site / PAINTER / f"{n}.json").read_text()) for n in ("model", "runtime")
     ]
-    weights, runtime = described[0]["file"], described[1]["builds"]["wasm"]["file"]
+    weights, runtime = (
+        described[0]["networks"]["teacher"]["file"],
+        described[1]["builds"]["wasm"]["file"],
+    )
     for file, most in ((weights, MAX_WEIGHTS), (runtime, MAX_RUNTIME)):
         assert (site / PAINTER / file["name"]).stat().st_size == file["bytes"] <= most
     announced = f"{(weights['bytes'] + runtime['bytes']) / 1e6:.1f} MB"
@@ -288,6 +329,41 @@ def test_it_is_asked_for_announced_and_kept(open_painter, site):
     painter.control("paint").click()
     assert (painter.painted() == before).all()
     assert len(painter.downloaded()) == 2
+    assert painter.errors == []
+
+
+def test_a_student_is_asked_for_and_has_less_to_set(open_painter, site):
+    described = json.loads((site / PAINTER / "model.json").read_text())
+    painter = open_painter("?painter.steps=3&painter.guidance=5")
+    painter.control("paint").click()
+    by_teacher = painter.painted()
+    painter.control("network").select_option("student")
+    size = f"{described['networks']['student']['file']['bytes'] / 1e6:.1f} MB"
+    painter.says(f"One more file has to be downloaded once: {size}")
+    painter.button(f"Download {size}")
+    assert len(painter.downloaded()) == 2
+    for name in ("guidance", "sampler"):
+        assert not painter.control(name).is_visible()
+    by_student = painter.change(lambda: painter.control("paint").click())
+    assert "4 evaluations" in painter.page.locator(".painter-time").inner_text()
+    assert len(painter.downloaded()) == 3
+    assert by_student.std() > 20
+    # Its fewest steps, which a reload keeps.
+    painter.control("steps").focus()
+    once = painter.change(lambda: painter.page.keyboard.press("Home"))
+    assert "1 evaluation" in painter.page.locator(".painter-time").inner_text()
+    painter.page.reload()
+    painter.wait()
+    assert painter.control("network").input_value() == "student"
+    painter.control("paint").click()
+    assert (painter.painted() == once).all()
+    # Nothing has to be asked for any more; the teacher is set as at first.
+    changed = painter.change(lambda: painter.control("network").select_option("teacher"))
+    assert abs(changed - once).mean() > 1
+    assert abs(changed - by_teacher).mean() > 1
+    assert painter.control("guidance").input_value() == "3"
+    assert "network" not in painter.page.url
+    assert len(painter.downloaded()) == 3
     assert painter.errors == []
 
 
@@ -354,9 +430,15 @@ def test_settings_are_in_the_address_and_survive_a_reload(open_painter):
 def test_nonsense_in_the_address_is_passed_over(open_painter):
     painter = open_painter(
         "?painter.task=no&painter.species=&painter.steps=x&painter.seed=-4&painter.strokes=!"
-        "&painter.guidance=99&painter.x=1"
+        "&painter.guidance=99&painter.x=1&painter.network=toString"
     )
-    expected = {"task": "noise", "species": "sunflower", "seed": "0", "guidance": "8"}
+    expected = {
+        "task": "noise",
+        "network": "teacher",
+        "species": "sunflower",
+        "seed": "0",
+        "guidance": "8",
+    }
     for name, value in expected.items():
         assert painter.control(name).input_value() == value
     assert painter.errors == []
@@ -435,7 +517,7 @@ def test_a_walk_goes_from_flower_to_flower(open_painter):
 
 def test_a_failed_download_ends_in_a_sentence_and_can_be_repeated(open_painter):
     painter = open_painter()
-    for file in ("denoiser.bin*", "wasm.bin*"):
+    for file in ("teacher.bin*", "wasm.bin*"):
         # Cut off at once, or an empty file.
         for mishap in (lambda route: route.abort(), lambda route: route.fulfill(body="")):
             painter.page.route(f"**/{file}", mishap)
@@ -455,7 +537,7 @@ def test_a_failed_download_ends_in_a_sentence_and_can_be_repeated(open_painter):
 
 def test_a_second_click_stops_a_slow_download(open_painter):
     held = []
-    painter = open_painter(routes={"denoiser.bin*": lambda route: held.append(route)})
+    painter = open_painter(routes={"teacher.bin*": lambda route: held.append(route)})
     painter.control("paint").click()
     painter.says(" of 8.")
     painter.control("paint").click()

@@ -1,30 +1,36 @@
 // The samplers of `imagegen.samplers`. Each takes a step from the level `now` to the less noisy level
 // `after`. Samples are arrays of numbers, in normalized units. `state` is what the step before left.
 //
-// A step is a generator: it yields `{ noisy, level }` where it wants to know the clean samples, and
-// goes on when it is told. So it works with a denoiser that answers at once and with one that has to
-// be waited for.
+// A step is a generator: it yields `{ noisy, level, until }` where it wants to know the clean samples,
+// and goes on when it is told. So it works with a denoiser that answers at once and with one that has
+// to be waited for. `until` is the level at which the step ends, which networks that jump have to know.
 
 const map = (samples, of) => samples.map((_, i) => of(i));
 
-/** Takes a step with a `denoise(noisy, level)` that answers at once. */
+/** Takes a step with a `denoise(noisy, level, until)` that answers at once. */
 export function taken(step, denoise) {
   let asked = step.next();
-  while (!asked.done) asked = step.next(denoise(asked.value.noisy, asked.value.level));
+  while (!asked.done) {
+    const { noisy, level, until } = asked.value;
+    asked = step.next(denoise(noisy, level, until));
+  }
   return asked.value;
 }
 
-/** Takes a step with a `denoise(noisy, level)` that gives a promise. */
+/** Takes a step with a `denoise(noisy, level, until)` that gives a promise. */
 export async function awaited(step, denoise) {
   let asked = step.next();
-  while (!asked.done) asked = step.next(await denoise(asked.value.noisy, asked.value.level));
+  while (!asked.done) {
+    const { noisy, level, until } = asked.value;
+    asked = step.next(await denoise(noisy, level, until));
+  }
   return asked.value;
 }
 
 /** DDIM: remix what is clean and what is noise, of which a share is new. DDPM is DDIM with eta 1. */
 const ddim = (eta) => ({
   *step(noisy, now, after, state, drawNoise) {
-    const clean = yield { noisy, level: now };
+    const clean = yield { noisy, level: now, until: after };
     const kept = (now.signal / after.signal) * after.noise;
     const added = Math.sqrt(Math.max(now.noise ** 2 - kept ** 2, 0));
     const sigma = eta * (after.noise / now.noise) * added;
@@ -42,7 +48,7 @@ const position = (level) => level.noise / total(level);
 
 const euler = {
   *step(noisy, now, after) {
-    const clean = yield { noisy, level: now };
+    const clean = yield { noisy, level: now, until: after };
     const ahead = position(after) / position(now) - 1;
     const next = map(noisy, (i) => {
       const y = noisy[i] / total(now);
@@ -57,7 +63,7 @@ const heun = {
   *step(noisy, now, after) {
     const first = yield* euler.step(noisy, now, after);
     if (after.noise === 0) return first;
-    const cleanAfter = yield { noisy: first.noisy, level: after };
+    const cleanAfter = yield { noisy: first.noisy, level: after, until: after };
     const u = position(now), uAfter = position(after);
     const next = map(noisy, (i) => {
       const y = noisy[i] / total(now), yAfter = first.noisy[i] / total(after);
@@ -71,7 +77,7 @@ const heun = {
 /** Second order from the memory of the last clean estimate. */
 const dpm = {
   *step(noisy, now, after, state) {
-    const clean = yield { noisy, level: now };
+    const clean = yield { noisy, level: now, until: after };
     const kept = after.noise / now.noise;
     const decay = (kept * now.signal) / after.signal;
     const h = -Math.log(after.noise ? decay : 1);

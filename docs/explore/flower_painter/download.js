@@ -13,14 +13,17 @@ function addressOf({ url, digest }) {
 // Some windows keep nothing: private ones, and those of plain HTTP.
 const shelf = () => globalThis.caches?.open(SHELF).catch(() => undefined);
 
-/** Whether all files are kept already. */
-export async function areKept(files) {
+/** Those of some files that aren't kept already. */
+export async function missing(files) {
   const kept = await shelf();
   const found = await Promise.all(files.map((file) => kept?.match(addressOf(file))));
-  return found.every(Boolean);
+  return files.filter((_, i) => !found[i]);
 }
 
-/** Gives the contents of files, from what is kept or from the network; calls `onProgress(bytes)`. */
+/**
+ * Gives the contents of files, from what is kept or from the network; calls `onProgress(bytes)`, which
+ * counts what comes from the network.
+ */
 export async function load(files, onProgress) {
   const kept = await shelf(), loaded = files.map(() => 0);
   const contents = await Promise.all(files.map(async (file, i) => {
@@ -29,9 +32,9 @@ export async function load(files, onProgress) {
       onProgress(loaded.reduce((sum, each) => sum + each));
     };
     const found = await kept?.match(addressOf(file));
-    const bytes = found ? new Uint8Array(await found.arrayBuffer()) : await receive(file, tell);
-    tell(file.bytes);
-    if (!found) await keep(kept, file, bytes);
+    if (found) return decompressed(new Uint8Array(await found.arrayBuffer()));
+    const bytes = await receive(file, tell);
+    await keep(kept, file, bytes);
     return decompressed(bytes);
   }));
   await forgetOthers(kept, files);

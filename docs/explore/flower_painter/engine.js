@@ -5,8 +5,9 @@ import { awaited, firstNoisy, samplerOf } from "../samplers.js";
 
 export class Engine {
   /**
-   * `evaluate(noisy, time, tokens)` gives the clean samples that the network sees in one noisy sample
-   * under each of the tokens, one after the other.
+   * `evaluate(noisy, time, tokens, until)` gives the clean samples that the network sees in one noisy
+   * sample under each of the tokens, one after the other. A network that jumps ends its step at the time
+   * `until`.
    */
   constructor(model, evaluate) {
     Object.assign(this, { model, evaluate, evaluations: 0 });
@@ -20,8 +21,8 @@ export class Engine {
     const { size, channels, low, high, empty } = this.model;
     const wanted = shares.filter(([, share]) => share > 0);
     const tokens = [...wanted.map(([species]) => this.model.token(species)), ...scale === 1 ? [] : [empty]];
-    return async (noisy, { time }) => {
-      const seen = await this.evaluate(noisy, time, tokens);
+    return async (noisy, { time }, until) => {
+      const seen = await this.evaluate(noisy, time, tokens, until.time);
       this.evaluations += 1;
       const clean = new Float32Array(size), away = size * wanted.length;
       for (let i = 0; i < size; i++) {

@@ -2,19 +2,18 @@
 
 import { Drawing, decode, encode } from "../drawing.js";
 import { readState, writeState } from "../state.js";
-import { areKept } from "./download.js";
+import { missing } from "./download.js";
 import { MaskPicture, maskOf } from "./mask.js";
 import { pixelsOf } from "./picture.js";
 
 const NAME = "painter";
-const STEPS = [2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50];
 const PARTS = 8; // Of the walk between two flowers.
 const TILES = 9; // Of the strip.
 const PAUSE = 200; // Milliseconds that settings rest before they are painted.
 
-// What the painter is set to where the address says nothing; the model says more.
+// What the painter is set to where the address says nothing; the network says more.
 const DEFAULTS = {
-  task: "noise", species: "sunflower", seed: 2, toSpecies: "corn poppy", toSeed: 1, guidance: 3,
+  task: "noise", network: "teacher", species: "sunflower", seed: 2, toSpecies: "corn poppy", toSeed: 1,
   resamplings: 3, strength: 0.6, strokes: "",
 };
 
@@ -22,35 +21,35 @@ const address = (name) => new URL(name, import.meta.url).href;
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
 export async function start(exhibit) {
-  const [model, runtime] = await Promise.all(["model.json", "runtime.json"].map(async (name) => {
+  const [description, runtime] = await Promise.all(["model.json", "runtime.json"].map(async (name) => {
     const answer = await fetch(address(name));
     if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
     return answer.json();
   }));
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  const painter = new Painter(exhibit, model, runtime.builds, Boolean(adapter));
+  const painter = new Painter(exhibit, description, runtime.builds, Boolean(adapter));
   await painter.ready;
   await painter.announce();
 }
 
 class Painter {
-  constructor(exhibit, model, builds, hasGPU) {
+  constructor(exhibit, description, builds, hasGPU) {
     this.find = (selector) => exhibit.querySelector(selector);
     this.exhibit = exhibit;
-    this.model = model;
+    this.description = description;
     this.build = builds[hasGPU ? "webgpu" : "wasm"];
     this.providers = hasGPU ? ["webgpu", "wasm"] : ["wasm"];
-    this.files = [model.file, this.build?.file].filter(Boolean)
-      .map((file) => ({ ...file, url: address(file.name) }));
     this.phase = "closed";
     this.frames = [];
     this.jobs = 0;
-    this.defaults = { ...DEFAULTS, steps: model.steps, sampler: model.sampler };
+    this.defaults = { ...DEFAULTS };
     this.state = { ...this.defaults };
     for (const name of ["noisy", "guess"]) {
-      const [height, width] = model.shape;
+      const [height, width] = description.shape;
       Object.assign(this.find(`.painter-${name}`), { width, height });
     }
+    const { network } = readState(NAME);
+    this.#takeNetwork(Object.hasOwn(description.networks, network) ? network : DEFAULTS.network);
     this.#fillLists();
     this.readAddress();
     this.mask = new MaskPicture(this.find(".painter-mask"));
@@ -115,8 +114,9 @@ class Painter {
         this.showFrame();
       }
       const each = ((1000 * seconds) / evaluations).toFixed(0);
-      time.textContent = `Painted in ${seconds.toFixed(1)} s by `
-        + `${this.provider}: ${evaluations} evaluations of ${each} ms`;
+      const times = evaluations === 1 ? "1 evaluation" : `${evaluations} evaluations`;
+      time.textContent = `Painted in ${seconds.toFixed(1)} s by ${this.provider}: `
+        + `${times} of ${each} ms`;
     },
     failed: ({ stage, message }) => {
       console.warn(message);
@@ -139,6 +139,7 @@ class Painter {
     this.find("progress").value = 0;
     this.show();
     this.say(sentence);
+    this.measure(); // A part may have come.
   }
 
   say(sentence) {
@@ -147,14 +148,25 @@ class Painter {
 
   /** Says what a download would take, and whether it is one. */
   async announce() {
-    this.bytes = this.files.reduce((sum, { bytes }) => sum + bytes, 0);
-    this.kept = await areKept(this.files);
+    const wanted = await this.measure();
     if (!this.build) {
       this.say("This copy of the site was built without the program that runs networks in a browser, "
         + "so the picture stays still.");
     } else if (this.kept) this.say("The network is here from an earlier visit.");
-    else this.say(`The network and what runs it have to be downloaded once: ${megabytes(this.bytes)} MB.`);
+    else {
+      const what = wanted.length < this.files.length ? "One more file has"
+        : "The network and what runs it have";
+      this.say(`${what} to be downloaded once: ${megabytes(this.bytes)} MB.`);
+    }
+  }
+
+  /** Looks which files have to be downloaded. */
+  async measure() {
+    const wanted = await missing(this.files);
+    this.bytes = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.kept = !wanted.length;
     this.showButton();
+    return wanted;
   }
 
   showButton() {
@@ -182,9 +194,31 @@ class Painter {
     this.phase = "loading";
     this.say("Loading …");
     this.showButton();
-    const { model: description, files, providers } = this;
+    const { description, state: { network }, files, providers } = this;
     const script = address(this.build.script);
-    this.worker.postMessage(["open", { description, files, script, providers }]);
+    this.worker.postMessage(["open", { description, network, files, script, providers }]);
+  }
+
+  // Settles on a network: its file, how many steps it takes, and how it is set.
+  #takeNetwork(network) {
+    this.model = { ...this.description, ...this.description.networks[network] };
+    const { file, steps, sampler, guidance, stepsToChoose } = this.model;
+    this.files = [file, this.build?.file].filter(Boolean).map((one) => ({ ...one, url: address(one.name) }));
+    Object.assign(this.defaults, { steps, sampler, guidance });
+    Object.assign(this.state, { network, steps, sampler, guidance });
+    this.find("[name=steps]").max = stepsToChoose.length - 1;
+  }
+
+  /** Takes another network, which is opened at once where nothing has to be downloaded. */
+  async choose(network) {
+    const wasOpen = this.phase === "open";
+    clearTimeout(this.waiting);
+    this.#takeNetwork(network);
+    this.#fillControls();
+    this.#close("");
+    this.save();
+    await this.announce();
+    if (wasOpen && this.kept && this.phase === "closed") this.open();
   }
 
   /** Paints what is set, and leaves what was being painted. */
@@ -216,7 +250,6 @@ class Painter {
     for (const key of ["species", "toSpecies"]) {
       this.find(`[name=${key}]`).replaceChildren(...names.map((name) => new Option(name)));
     }
-    this.find("[name=steps]").max = STEPS.length - 1;
     for (const key of ["species", "toSpecies"]) {
       if (!names.includes(this.defaults[key])) this.state[key] = this.defaults[key] = names[0];
     }
@@ -233,8 +266,10 @@ class Painter {
       if (known) state[key] = value;
     }
     const within = (value, least, most) => Math.min(Math.max(value, least), most);
-    state.steps = STEPS.reduce((best, steps) =>
+    state.steps = this.model.stepsToChoose.reduce((best, steps) =>
       (Math.abs(steps - state.steps) < Math.abs(best - state.steps) ? steps : best));
+    // What a student has learned can't be chosen.
+    if (this.model.jumps) Object.assign(state, { guidance: defaults.guidance, sampler: defaults.sampler });
     Object.assign(state, {
       guidance: within(state.guidance, 1, 8), strength: within(state.strength, 0.1, 1),
       resamplings: Math.round(within(state.resamplings, 1, 10)),
@@ -242,13 +277,20 @@ class Painter {
     });
   }
 
-  #takeControls() {
-    const { state, find } = this;
+  #fillControls() {
+    const { state, model: { stepsToChoose }, find } = this;
     for (const key of Object.keys(this.defaults)) {
       const control = find(`[name=${key}]`);
-      if (!control) continue;
-      control.value = key === "steps" ? STEPS.indexOf(state.steps) : state[key];
-      control.addEventListener("input", () => this.#change(key, control));
+      if (control) control.value = key === "steps" ? stepsToChoose.indexOf(state.steps) : state[key];
+    }
+  }
+
+  #takeControls() {
+    const { state, find } = this;
+    this.#fillControls();
+    for (const key of Object.keys(this.defaults)) {
+      const control = find(`[name=${key}]`);
+      control?.addEventListener("input", () => this.#change(key, control));
     }
     const press = (name, does) => find(`[name=${name}]`).addEventListener("click", does);
     press("paint", () => this.press());
@@ -312,7 +354,8 @@ class Painter {
 
   #change(key, control) {
     if (!control.checkValidity()) return;
-    if (key === "steps") this.set({ steps: STEPS[control.value] });
+    if (key === "network") this.choose(control.value);
+    else if (key === "steps") this.set({ steps: this.model.stepsToChoose[control.value] });
     else this.set({ [key]: typeof this.defaults[key] === "number" ? Number(control.value) : control.value });
   }
 
@@ -343,6 +386,8 @@ class Painter {
     // A picture of the reader's own takes the place of the first flower.
     const isOwn = Boolean(this.draft) && ["repaint", "picture"].includes(task);
     for (const control of this.exhibit.querySelectorAll("[data-own]")) control.hidden = isOwn;
+    const { jumps } = this.model;
+    for (const control of this.exhibit.querySelectorAll("[data-guided]")) control.hidden = jumps;
     find(".painter-second").textContent = {
       repaint: "Paint there", picture: "Turn into",
     }[task] ?? "Second species";

@@ -5,15 +5,19 @@ import { evenLogSNR, evenTimes, levels } from "../stops.js";
 
 const FINE = 1000;
 
+// As Python does: a half goes to the even number.
+const round = (x) => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
+
 export class Model {
-  /** Takes the description that `docs/_machinery/painter_data.py` wrote. */
-  constructor(description) {
-    Object.assign(this, description);
+  /** Takes the description that `docs/_machinery/painter_data.py` wrote, and which of its networks. */
+  constructor(description, network) {
+    Object.assign(this, description, description.networks[network]);
     const { minSignalRate, maxSignalRate, mean, deviation, range: [low, high] } = description;
     const [height, width, channels] = description.shape;
     Object.assign(this, { height, width, channels, size: height * width * channels });
     this.even = { rates: cosine({ minSignalRate, maxSignalRate }), samplingTimes: evenTimes };
-    this.schedule = evenLogSNR(this.even);
+    // Students have learned to jump between even times.
+    this.schedule = this.jumps ? this.even : evenLogSNR(this.even);
     this.low = mean.map((value, i) => (low - value) / deviation[i]);
     this.high = mean.map((value, i) => (high - value) / deviation[i]);
   }
@@ -32,11 +36,13 @@ export class Model {
     return levels(this.even, steps);
   }
 
-  /** Where an edit begins: `imagegen.EvenLogSNRSchedule.first_step`. */
+  /** Where an edit begins: `first_step` of the schedule. */
   firstStep(steps, strength) {
     const within = (start, count) => Math.min(Math.max(start, 1), count - 1);
-    if (!(strength > 0 && strength < 1 && steps > 1)) return steps - Math.round(steps * strength);
-    const wanted = this.even.samplingTimes(FINE)[within(FINE - Math.round(FINE * strength), FINE)];
+    const start = steps - round(steps * strength);
+    if (!(strength > 0 && strength < 1 && steps > 1)) return start;
+    if (this.jumps) return within(start, steps);
+    const wanted = this.even.samplingTimes(FINE)[within(FINE - round(FINE * strength), FINE)];
     const distances = this.schedule.samplingTimes(steps).map((time) => Math.abs(time - wanted));
     return within(distances.indexOf(Math.min(...distances)), steps);
   }

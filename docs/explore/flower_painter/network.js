@@ -44,12 +44,15 @@ async function attempt(runtime, weights, provider, model) {
 }
 
 function evaluator({ Tensor }, session, { shape }) {
-  return async (noisy, time, tokens) => {
+  const jumps = session.inputNames.includes("until");
+  return async (noisy, time, tokens, until = 0) => {
     const count = tokens.length, repeated = new Float32Array(count * noisy.length);
     for (let i = 0; i < count; i++) repeated.set(noisy, i * noisy.length);
+    const all = (value) => new Tensor("float32", new Float32Array(count).fill(value), [count]);
     const feeds = {
       noisy: new Tensor("float32", repeated, [count, ...shape]),
-      time: new Tensor("float32", new Float32Array(count).fill(time), [count]),
+      time: all(time),
+      ...jumps && { until: all(until) },
       tokens: new Tensor("int32", Int32Array.from(tokens), [count]),
     };
     const answer = (await session.run(feeds))[session.outputNames[0]];

@@ -104,13 +104,13 @@ function shown(samples) {
 }
 
 const methods = {
-  async open({ description, files, script, providers }) {
+  async open({ description, network: name, files, script, providers }) {
     const [weights, program] = await load(files, (bytes) => postMessage({ kind: "progress", bytes }))
       .catch((error) => {
         throw Object.assign(error, { stage: "download" });
       });
     postMessage({ kind: "starting" });
-    model = new Model(description);
+    model = new Model(description, name);
     const network = await openNetwork({ script, program, weights, providers, model });
     engine = new Engine(model, network.evaluate);
     postMessage({ kind: "open", provider: network.provider });
