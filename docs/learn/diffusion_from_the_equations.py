@@ -578,10 +578,10 @@ np.testing.assert_allclose(reverse[0].std(axis=0), deviation, rtol=0.05)
 
 # %%
 def density(points, size=120, limit=0.36):
-    """Count points in pixels, and make many points dark."""
+    """Count points in pixels, and make many points bright."""
     edges = np.linspace(-limit, limit, size + 1)
     counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], [edges, edges])
-    return np.exp(-counts[::-1] / 3)
+    return 1 - np.exp(-counts[::-1] / 3)
 
 
 frames = [density(reverse[step]) for step in range(0, 1001, 20)]

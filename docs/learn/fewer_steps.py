@@ -73,7 +73,7 @@ by_teacher = {
     n: teacher.generate(10_000, num_steps=n, seed=0) for n in (1, 2, 4, 50)
 }
 for num_steps, cloud in by_teacher.items():
-    print(f"teacher, {num_steps:>2} steps: {distance(cloud):.3f}")
+    print(f"teacher, steps: {num_steps:>2}, distance: {distance(cloud):.3f}")
 
 # %% tags=["hide"]
 assert distance(by_teacher[50]) < 3 * floor
@@ -159,7 +159,7 @@ by_student = {
     n: student.generate(10_000, num_steps=n, seed=0) for n in (1, 2, 4)
 }
 for num_steps, cloud in by_student.items():
-    print(f"student, {num_steps} steps: {distance(cloud):.3f}")
+    print(f"student, steps: {num_steps}, distance: {distance(cloud):.3f}")
 
 # %% tags=["hide"]
 assert all(distance(cloud) < 3 * floor for cloud in by_student.values())
@@ -235,7 +235,9 @@ flow.normalizer.adapt(points)
 train(flow, points, epochs=60)
 by_flow = {n: flow.generate(10_000, num_steps=n, seed=0) for n in (1, 2, 4)}
 for num_steps, cloud in by_flow.items():
-    print(f"average velocity, {num_steps} steps: {distance(cloud):.3f}")
+    print(
+        f"average velocity, steps: {num_steps}, distance: {distance(cloud):.3f}"
+    )
 
 # %% tags=["hide"]
 assert distance(by_flow[1]) < distance(by_teacher[1]) / 5
@@ -260,7 +262,7 @@ size = np.linalg.norm(points - points.mean(axis=0), axis=1).mean()
 for num_steps, cloud in ends.items():
     apart = np.linalg.norm(cloud - by_teacher[50], axis=1).mean() / size
     print(
-        f"{num_steps} steps: {apart:.1%} of the size of the S from where the "
+        f"steps: {num_steps}, {apart:.1%} of the size of the S from where the "
         "teacher ends"
     )
 
@@ -451,6 +453,9 @@ assert 1.5 * far["student, 4"] < far["teacher, 4"]
 # In one evaluation the student is as near to the photographs as its teacher is in thirty. In four it takes an eighth of
 # the time. That it looks better there than its teacher proves little: they differ by hardly more than their errors. And variety is
 # hardly lost.
+#
+# Both paint in your browser, too. The [flower painter](../explore/flower_painter.md?painter.network=student) begins
+# with the student.
 
 # %% [markdown]
 # ## What we have learnt
