@@ -104,6 +104,15 @@ def test_the_first_step_of_the_chain_leads_back_to_the_clean_sample():
     assert variance == 0
 
 
+@pytest.mark.parametrize("kind", BETAS)
+def test_the_shortest_chain_has_one_step(kind):
+    betas = getattr(imagegen, f"{kind}_betas")(1)
+    assert len(betas) == 1
+    assert 0 < betas[0] < 1
+    with pytest.raises(ValueError, match="`num_steps`"):
+        getattr(imagegen, f"{kind}_betas")(0)
+
+
 @pytest.mark.parametrize("betas", [(), (0.0,), (0.5, 1.0), (np.nan,)])
 def test_impossible_betas_are_refused(betas):
     with pytest.raises(ValueError, match=r"`betas`.*Received"):

@@ -131,6 +131,14 @@ def test_no_prose_stands_in_a_cell_of_code():
                 assert not [line for line in lines if line == "#" or line.startswith("# #")], path
 
 
+def test_no_caption_calls_flowers_photographs_that_may_be_painted():
+    texts = (path.read_text("utf-8") for path in (MACHINERY.parent / "learn").glob("*.py"))
+    readers = (text for text in texts if "datasets.flowers(" in text)
+    captions = [caption for text in readers for caption in re.findall('caption="(.*?)"', text)]
+    assert len(captions) > 50
+    assert not [caption for caption in captions if "photograph" in caption]
+
+
 def test_code_fits_its_column():
     for path in sorted((MACHINERY.parent / "learn").glob("*.py")):
         for cell in re.split(r"^# %%", path.read_text("utf-8"), flags=re.M)[1:]:

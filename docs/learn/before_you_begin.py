@@ -16,7 +16,7 @@
 #
 # A computer that reads a zip code looks at pictures like these, and has to say which digits they are.
 
-# %% alt="Ten handwritten digits, each under its label" caption="Ten of 60,000 pictures, and what they show."
+# %% alt="Ten handwritten digits, each under its label" caption="Ten of the pictures, and what they show."
 import imagegen
 
 import keras

@@ -15,7 +15,7 @@
 # never seen. To edit a photograph of your own, read it with `imagegen.center_square("photo.jpg", 64)`: that cuts
 # it to a square, and shrinks it to the size that the model paints. This model knows flowers only.
 
-# %% alt="Four pictures of flowers." caption="Four photographs that the model has never seen."
+# %% alt="Four pictures of flowers." caption="Four pictures that the model has never seen."
 import imagegen
 
 import numpy as np

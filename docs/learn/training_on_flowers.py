@@ -17,7 +17,7 @@
 # photographs of flowers, of 102 species that are common in Britain. The model will paint such flowers. We keep
 # 500 pictures out of training, to see later how it does on what it has never seen.
 
-# %% alt="Eighteen flowers in three rows." caption="Eighteen of the photographs."
+# %% alt="Eighteen flowers in three rows." caption="Eighteen of the flowers."
 import imagegen
 
 import numpy as np
