@@ -147,7 +147,7 @@ def test_ddpms_step_has_the_mean_and_variance_of_the_posterior(step, clean, seed
     variance = (1 - before) / (1 - now) * (1 - alphas[step - 1])
 
     table = ops.convert_to_tensor(levels(schedule, num_steps))
-    samples = ops.full((4000, 1), noisy)
+    samples = ops.full((4, 1000), noisy)
     state = imagegen.DDPM().init(samples, ops.convert_to_tensor(seed, "int32"))
     denoise = lambda noisy, time: ops.full_like(noisy, clean)  # noqa: E731
     index = num_steps - step

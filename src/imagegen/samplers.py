@@ -514,9 +514,13 @@ def step_noise(like: Tensor, seed: Tensor, index: Tensor) -> Tensor:
         import tensorflow as tf
 
         fold_in = tf.random.experimental.stateless_fold_in
-        mixed = (fold_in(tf.stack([seed[i, 0], index]), 0) for i in range(count))
-        keys = (fold_in(key, seed[i, 1]) for i, key in enumerate(mixed))
-        return tf.stack([tf.random.stateless_normal(shape, key) for key in keys])
+
+        def noise_of(pair: Any) -> Tensor:
+            key = fold_in(fold_in(tf.stack([pair[0], index]), 0), pair[1])
+            return tf.random.stateless_normal(shape, key)
+
+        # A loop, and no list: a program of ten thousand samples would take minutes to build.
+        return tf.map_fn(noise_of, seed, fn_output_signature="float32")
     pairs = ops.convert_to_numpy(seed)
     noise = np.empty((count, *shape), "float32")
     for one in np.unique(pairs[:, 0]):
