@@ -368,8 +368,8 @@ assert white.min() > dark_corner
 
 # %% [markdown]
 # Colours and backgrounds obey. Of the species, those with many photographs and a plain shape come out best: sunflowers,
-# dandelions, gazanias. Others are a flower of the right colour and no more. This model saw each photograph some
-# sixty times, in a little over two hours on two processor cores. The [presets](presets.py#flowers-128) say what was measured.
+# dandelions, gazanias. Others are a flower of the right colour and no more. This model saw each photograph and its
+# mirror image some ninety times, in four hours on two processor cores. The [presets](presets.py#flowers-128) say what was measured.
 #
 # ### Subject and style
 #

@@ -537,7 +537,7 @@ assert HELD_OUT_LOSSES[-1] < HELD_OUT_LOSSES[0]
 #
 # </div>
 #
-# This training was stopped soon afterwards. The preset `flowers-128` comes from the same script, after 250 such epochs.
+# This training was stopped soon afterwards. The preset `flowers-128` comes from the same script, after 350 such epochs.
 # From the same noise, and moved towards the prompts by guidance, it paints:
 
 # %% alt="Eighteen flowers, most of them with clear petals, in the colours that their prompts name." caption="The preset's answers to the same prompts, from the same noise."
